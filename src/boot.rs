@@ -1,0 +1,290 @@
+//! One boot, from the configuration to its end: `agent boot`.
+//!
+//! Everything that can fail happens here, in a child of PID 1. What PID 1 must know
+//! goes to it through the [`handoff`](crate::init::handoff).
+
+use crate::config::value::LogFormat;
+use crate::config::{self, Config, ConfigError, Sources};
+use crate::engine::{self, Cancel, Context, state_of};
+use crate::init::handoff::{Handoff, Stand};
+use crate::journal::event::{
+    BootBegan, BootEnded, Event, Outcome, PhaseEnded, PhaseResult, Record,
+};
+use crate::journal::place::{self, Base};
+use crate::journal::{Problem, State, file, status};
+use crate::phases::bootstrap;
+use crate::plan::{self, Facts, Phase, PhaseName, Plan, Switch, Work};
+use crate::stub::payload::{self, Script};
+use crate::survey;
+use crate::sys::{environ, privilege, process};
+use std::io::Read;
+use std::path::PathBuf;
+use tracing::{error, info, warn};
+
+/// How a boot was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// A config file in place of the standard ones.
+    pub config: Option<PathBuf>,
+    /// Run the user script whatever the ledger says.
+    pub again: bool,
+    /// PID 1 is the parent: the payload is on standard input, the handoff on standard output.
+    pub from_init: bool,
+    /// `text` or `json` in place of what the config says.
+    pub log_format: Option<String>,
+}
+
+/// What became of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The boot ended in this state.
+    In(State),
+    /// Another boot of this instance is running; nothing was done.
+    Busy,
+}
+
+/// Where configuration is read from.
+pub fn sources(config: Option<&PathBuf>) -> Sources {
+    config.map_or_else(Sources::standard, |file| Sources::file(file))
+}
+
+/// Boots. Call it while the process has one thread.
+pub fn run(request: &Request) -> Ended {
+    let payload = take_payload(request);
+    if let Err(e) = privilege::forbid_dump() {
+        warn!("this process cannot be closed to others: {e}");
+    }
+    let loaded = config::load(&sources(request.config.as_ref()));
+    let config = loaded.as_ref().cloned().unwrap_or_default();
+    let format = match request.log_format.as_deref() {
+        Some("json") => LogFormat::Json,
+        Some(_) => LogFormat::Text,
+        None => config.log.format,
+    };
+    crate::log::start(format, config.log.level);
+    let (facts, script) = survey::survey(&config, payload.as_deref());
+    let plan = match loaded {
+        Ok(_) => plan::resolve(&config, &facts, request.again),
+        Err(errors) => refusal(&config, &facts, &errors),
+    };
+    tell_init(request, &Stand::of(&config, &facts).into());
+    let bases = place::bases(&facts.user.home, (facts.user.uid, facts.user.gid));
+    match place::lock(&bases, &plan.instance.id) {
+        Ok(Some(_lock)) => Ended::In(locked(request, &config, &facts, &plan, script, &bases)),
+        Ok(None) => {
+            error!(
+                "another boot of this instance is running; `agent status --wait` waits for its end"
+            );
+            Ended::Busy
+        }
+        // No place for a lock is no place for a journal either; that is told next.
+        Err(_) => Ended::In(locked(request, &config, &facts, &plan, script, &bases)),
+    }
+}
+
+fn locked(
+    request: &Request,
+    config: &Config,
+    facts: &Facts,
+    plan: &Plan,
+    script: Option<Script>,
+    bases: &[Base],
+) -> State {
+    let fail = |reason: String| {
+        error!("{reason}");
+        tell_init(request, &Handoff::Reason(reason));
+        State::Failed
+    };
+    let began = BootBegan {
+        boot: format!(
+            "{:x}-{:04x}",
+            jiff::Timestamp::now().as_millisecond(),
+            fastrand::u16(..)
+        ),
+        runner: file::runner(),
+        instance: plan.instance.id.clone(),
+        agent: env!("CARGO_PKG_VERSION").into(),
+        phases: plan.phases.iter().map(|p| p.name).collect(),
+        logs: PathBuf::new(),
+    };
+    let place = match place::open_journal(bases, &began) {
+        Ok(place) => place,
+        Err(why) => {
+            return fail(format!(
+                "failed: no place takes the journal ({why}); next: give the sandbox a writable /run/agent, volume or /tmp"
+            ));
+        }
+    };
+    bootstrap::sweep(Some(&place.path));
+    for note in &plan.notes {
+        info!("{note}");
+    }
+    let journal = place.path.join(file::NAME);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            return fail(format!(
+                "failed: no event loop can be made: {e}; next: raise the limits on open files and processes"
+            ));
+        }
+    };
+    let ended = runtime.block_on(async {
+        let cancel = Cancel::on_signals()?;
+        let mut cx = Context::new(plan, facts, place, cancel, script, config.log.max_size);
+        std::io::Result::Ok(engine::run(&mut cx).await)
+    });
+    match ended {
+        Ok(ended) => conclude(request, &ended, &journal),
+        Err(e) => fail(format!("failed: signals cannot be received: {e}")),
+    }
+}
+
+/// Says how it ended, from the journal itself: what is told here and what `agent
+/// status` tells is the same fold.
+fn conclude(request: &Request, ended: &BootEnded, journal: &std::path::Path) -> State {
+    let state = state_of(ended);
+    let records = file::read(journal).map(|c| c.records).unwrap_or_default();
+    let observer = status::Observer {
+        epoch: file::epoch(),
+        lives: &|_| true,
+    };
+    let folded = status::fold(&records, &observer);
+    let summary = if folded.state == state {
+        folded.summary
+    } else {
+        state.word().to_owned()
+    };
+    match state {
+        State::Complete => info!("{summary}"),
+        State::Degraded => warn!("{summary}"),
+        _ => error!("{summary}"),
+    }
+    if state != State::Complete {
+        tell_init(request, &Handoff::Reason(summary));
+    }
+    state
+}
+
+/// The payload goes from the environment (and out of it) or from PID 1's memory file.
+fn take_payload(request: &Request) -> Option<Vec<u8>> {
+    use std::os::unix::ffi::OsStringExt;
+    if request.from_init {
+        let mut bytes = Vec::new();
+        let limit = payload::MAX_SCRIPT * 2;
+        std::io::stdin()
+            .lock()
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .ok()?;
+        return Some(bytes);
+    }
+    environ::take(payload::VARIABLE).map(OsStringExt::into_vec)
+}
+
+/// A plan whose only phase is the refusal of the configuration.
+fn refusal(config: &Config, facts: &Facts, errors: &[ConfigError]) -> Plan {
+    let mut plan = plan::resolve(config, facts, false);
+    let more = match errors.len() {
+        0 | 1 => String::new(),
+        n => format!(" (and {} more errors)", n - 1),
+    };
+    let first = errors.first().map(ToString::to_string).unwrap_or_default();
+    let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let problem = Problem::new(
+        "config-invalid",
+        format!("{first}{more}"),
+        "mend the configuration; `agent config check FILE` checks it before the start",
+    )
+    .evidence(all.join("\n"));
+    plan.phases = vec![Phase {
+        name: PhaseName::Config,
+        deadline: config::value::Span::seconds(1),
+        work: Work::Refuse { problem },
+    }];
+    plan
+}
+
+fn tell_init(request: &Request, handoff: &Handoff) {
+    if request.from_init
+        && let Err(e) = handoff.send(&mut std::io::stdout().lock())
+    {
+        warn!("PID 1 cannot be told: {e}");
+    }
+}
+
+impl Stand {
+    fn of(config: &Config, facts: &Facts) -> Self {
+        let user = &facts.user;
+        Self {
+            hold: config.boot.on_failure == config::value::OnBootFailure::Hold,
+            deadline: config.boot.deadline.0,
+            grace: config.init.grace.0,
+            leftover_grace: config.init.leftover_grace.0,
+            become_user: (facts.switch == Switch::Change)
+                .then(|| (user.uid, user.gid, user.groups.clone())),
+            variables: Plan::workload_variables(facts).into_iter().collect(),
+        }
+    }
+}
+
+/// After PID 1 has seen the boot die: writes the end that the boot could not write, and
+/// removes what it left of the script. `by` is what ended it, such as `SIGKILL`.
+pub fn recover(config: Option<&PathBuf>, by: &str) {
+    let config = config::load(&sources(config)).unwrap_or_default();
+    crate::log::start(config.log.format, config.log.level);
+    let user = survey::sandbox_user(&config, &mut Vec::new());
+    let bases = place::bases(&user.home, (user.uid, user.gid));
+    let Some(found) = place::find_journal(&bases, &file::epoch()) else {
+        return bootstrap::sweep(None);
+    };
+    bootstrap::sweep(found.path.parent());
+    let observer = status::Observer {
+        epoch: file::epoch(),
+        lives: &|r| process::lives(r.pid, r.start_ticks),
+    };
+    let folded = status::fold(&found.contents.records, &observer);
+    if folded.state != State::Failed || folded.boot.is_none_or(|b| b.ended.is_some()) {
+        return;
+    }
+    let elapsed_ms = elapsed(&found.contents.records);
+    let phase = folded.phase.unwrap_or(PhaseName::Config);
+    let died = Problem::new(
+        "boot-died",
+        format!("the boot process was ended by {by}"),
+        "start the sandbox again; SIGKILL without an operator is most often the memory limit",
+    );
+    let events = [
+        Event::PhaseEnded(PhaseEnded {
+            phase,
+            result: PhaseResult::Interrupted,
+            elapsed_ms: 0,
+            problems: vec![died],
+            notes: Vec::new(),
+            tools: Vec::new(),
+        }),
+        Event::BootEnded(BootEnded {
+            outcome: Outcome::Failed,
+            phase: Some(phase),
+            interrupted: Some(by.to_owned()),
+            elapsed_ms,
+        }),
+    ];
+    for event in events {
+        if let Err(e) = place::append_to(&bases, &found, event) {
+            return error!("the boot's end cannot be recorded: {e}");
+        }
+    }
+}
+
+fn elapsed(records: &[Record]) -> u64 {
+    let began = records
+        .iter()
+        .rev()
+        .find(|r| matches!(r.event, Event::BootBegan(_)));
+    began.map_or(0, |r| {
+        u64::try_from(jiff::Timestamp::now().duration_since(r.at).as_millis()).unwrap_or(0)
+    })
+}

@@ -1,0 +1,179 @@
+//! The words and options of the command line.
+
+use crate::config::value::Span;
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The first process of a sandbox.
+///
+/// Boots a container or a machine (volume, tools, the user's script), tells the truth
+/// about it, and is a small init beside.
+#[derive(Debug, Parser)]
+#[command(
+    name = "agent",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+#[command(after_help = "\
+Examples:
+  agent try --bootstrap setup.sh      rehearse a boot here, without root
+  agent init -- sleep infinity        what an image's ENTRYPOINT runs
+  agent status                        how the boot went, and what to do next
+  agent plan                          what a boot would do")]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run as the first process: boot, start COMMAND, reap, forward signals, stop in order.
+    #[command(disable_help_flag = true)]
+    Init {
+        /// See `agent init --help`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Boot: check the volume, reconcile the tools, run the user's script.
+    Boot(BootArgs),
+    /// Print what a boot would do, and do nothing.
+    Plan(PlanArgs),
+    /// Check configuration files.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Tell how the boot went.
+    Status(StatusArgs),
+    /// Rehearse a whole boot on this machine, without root or a container engine.
+    Try(TryArgs),
+    /// What the agent runs of itself.
+    #[command(hide = true)]
+    Internal {
+        #[command(subcommand)]
+        command: InternalCommand,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status: 0 complete, 1 failed, 2 degraded, 64 wrong usage, 75 another boot is running.
+
+The user's script runs once on an instance. Run by hand, a boot repeats everything else.")]
+pub(super) struct BootArgs {
+    /// Run the user's script again, whatever happened before
+    #[arg(long)]
+    pub(super) again: bool,
+    /// Read this file in place of /etc/agent/agent.toml and /etc/agent/conf.d
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Form of log lines: text or json
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
+    pub(super) log_format: Option<String>,
+    /// PID 1 is the parent: payload on standard input, handoff on standard output
+    #[arg(long, hide = true)]
+    pub(super) from_init: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    /// Print JSON (schema agent.plan/1)
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Read this file in place of /etc/agent/agent.toml and /etc/agent/conf.d
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Check files, each by itself; without any, everything a boot would read.
+    ///
+    /// Errors are printed as FILE:LINE:COLUMN, the form editors jump to.
+    Check {
+        /// The files
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status: 0 complete, 1 failed, 2 degraded, 3 still running, 4 nothing booted,
+64 wrong usage.
+
+Examples:
+  agent status --wait --timeout 5m && work     go on when the sandbox is ready
+  agent status --quiet --allow-degraded        a health check or probe
+  agent status --json | jq .phases")]
+pub(super) struct StatusArgs {
+    /// Print JSON (schema agent.status/1)
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Wait until the boot has ended
+    #[arg(long)]
+    pub(super) wait: bool,
+    /// How long to wait at most, such as 90s or 5m
+    #[arg(long, value_name = "SPAN", value_parser = Span::parse, default_value = "10m", requires = "wait")]
+    pub(super) timeout: Span,
+    /// Print nothing; the exit status tells
+    #[arg(long, short, conflicts_with = "json")]
+    pub(super) quiet: bool,
+    /// Exit with 0 also where the state is degraded
+    #[arg(long)]
+    pub(super) allow_degraded: bool,
+    /// Draw the phases as a waterfall
+    #[arg(long, conflicts_with_all = ["json", "quiet"])]
+    pub(super) timeline: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The sandbox is real and thrown away: user, pid and mount namespaces, the real PID 1, an
+empty home in memory, everything else read-only, this machine's mise where it has one,
+and this machine's network.
+
+Exit status: COMMAND's; without COMMAND the boot's: 0 complete, 1 failed, 2 degraded;
+64 wrong usage; 69 this machine does not allow it.
+
+Examples:
+  agent try --bootstrap setup.sh
+  agent try --bootstrap setup.sh -- bash      look around afterwards")]
+pub(super) struct TryArgs {
+    /// The user script to rehearse
+    #[arg(long, value_name = "FILE")]
+    pub(super) bootstrap: Option<PathBuf>,
+    /// The agent's config to rehearse with (default: the built-in one)
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// What to run in the sandbox after the boot
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(super) command: Vec<OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum InternalCommand {
+    /// Check and fill one volume as the sandbox user: JSON in, JSON out.
+    Volume,
+    /// Mount one volume: JSON in, JSON out.
+    Mount,
+    /// Record the end of a boot that died.
+    Recover {
+        /// What ended it.
+        by: String,
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// Set a rehearsal's stage and become its PID 1.
+    Rehearse {
+        /// Where the rehearsal's description is open.
+        descriptor: i32,
+    },
+    /// Print status and timeline, then become COMMAND.
+    Report {
+        #[arg(last = true)]
+        command: Vec<OsString>,
+    },
+}

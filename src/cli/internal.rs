@@ -1,0 +1,58 @@
+//! What the agent runs of itself; no interface for anybody else.
+
+use super::args::InternalCommand;
+use crate::phases::volume;
+use crate::views::status::Text;
+use crate::views::timeline::Timeline;
+use crate::{boot, observe, rehearsal};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
+
+pub(super) fn main(command: InternalCommand) -> u8 {
+    match command {
+        InternalCommand::Volume => answer(volume::helper),
+        InternalCommand::Mount => answer(volume::mount_helper),
+        InternalCommand::Recover { by, config } => {
+            boot::recover(config.as_ref(), &by);
+            0
+        }
+        InternalCommand::Rehearse { descriptor } => {
+            eprintln!("agent: try: {}", rehearsal::play(descriptor));
+            69
+        }
+        InternalCommand::Report { command } => report(&command),
+    }
+}
+
+/// JSON on standard input, JSON on standard output.
+fn answer<I: DeserializeOwned, O: Serialize>(work: impl Fn(&I) -> O) -> u8 {
+    let mut input = Vec::new();
+    let answered = io::stdin()
+        .lock()
+        .take(1 << 20)
+        .read_to_end(&mut input)
+        .and_then(|_| Ok(serde_json::from_slice(&input)?))
+        .and_then(|request| Ok(serde_json::to_writer(io::stdout().lock(), &work(&request))?));
+    u8::from(answered.is_err())
+}
+
+/// The workload of a rehearsal.
+fn report(command: &[OsString]) -> u8 {
+    let status = observe::status();
+    let text = format!("\n{}\n{}", Text(&status), Timeline(&status));
+    let Some((program, arguments)) = command.split_first() else {
+        print!("{text}");
+        return status.state.exit_code();
+    };
+    eprint!("{text}");
+    let e = std::process::Command::new(program).args(arguments).exec();
+    eprintln!("agent: {}: {e}", program.display());
+    if e.kind() == io::ErrorKind::NotFound {
+        127
+    } else {
+        126
+    }
+}

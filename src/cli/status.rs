@@ -1,0 +1,49 @@
+//! `agent status`.
+
+use super::args::StatusArgs;
+use crate::journal::{State, Status};
+use crate::observe;
+use crate::views::status::Text;
+use crate::views::timeline::Timeline;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often a waiting `status` looks.
+const EVERY: Duration = Duration::from_millis(100);
+
+pub(super) fn main(args: &StatusArgs) -> u8 {
+    let status = if args.wait {
+        wait(args.timeout.0)
+    } else {
+        observe::status()
+    };
+    if args.json {
+        match serde_json::to_string_pretty(&status) {
+            Ok(json) => println!("{json}"),
+            Err(e) => eprintln!("agent: the status cannot be printed: {e}"),
+        }
+    } else if !args.quiet {
+        print!("{}", Text(&status));
+        if args.timeline {
+            print!("\n{}", Timeline(&status));
+        }
+    }
+    match status.state {
+        State::Degraded if args.allow_degraded => 0,
+        state => state.exit_code(),
+    }
+}
+
+/// Waits until a boot has ended. A boot whose runner is gone has ended too, so only a
+/// boot that lives, or none at all, is waited for; neither beyond `timeout`.
+fn wait(timeout: Duration) -> Status {
+    let limit = Instant::now() + timeout;
+    loop {
+        let status = observe::status();
+        let left = limit.saturating_duration_since(Instant::now());
+        if !matches!(status.state, State::Running | State::None) || left.is_zero() {
+            return status;
+        }
+        thread::sleep(EVERY.min(left));
+    }
+}

@@ -1,0 +1,216 @@
+//! One source of configuration as it was written: every key optional, every
+//! unknown key an error.
+
+use super::value::{Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Declares a table of optional keys, and `over`: this layer's keys before those of
+/// a lower one.
+macro_rules! table {
+    ($(#[$meta:meta])* $name:ident { $($(#[$key_meta:meta])* $key:ident : $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "snake_case")]
+        pub struct $name { $($(#[$key_meta])* pub $key: Option<$type>,)* }
+
+        impl $name {
+            #[allow(dead_code, reason = "an inner table is replaced as a whole")]
+            pub(super) fn over(self, lower: Self) -> Self {
+                Self { $($key: self.$key.or(lower.$key),)* }
+            }
+        }
+    };
+}
+
+table! {
+    /// `[user]`: the sandbox user. Defaults come from `/etc/passwd`.
+    UserLayer {
+        /// Login name.
+        name: String,
+        /// User id.
+        uid: u32,
+        /// Primary group id.
+        gid: u32,
+        /// Home directory.
+        home: PathBuf,
+    }
+}
+
+table! {
+    /// `[boot]`: the boot as a whole.
+    BootLayer {
+        /// What a failed boot means for the workload.
+        on_failure: OnBootFailure,
+        /// Deadline of the whole boot.
+        deadline: Span,
+        /// From TERM to KILL for a command past its deadline.
+        grace: Span,
+    }
+}
+
+table! {
+    /// `[init]`: how PID 1 stops.
+    InitLayer {
+        /// From TERM to KILL for the workload.
+        grace: Span,
+        /// From TERM to KILL for what is left after it.
+        leftover_grace: Span,
+    }
+}
+
+table! {
+    /// `[[volume]]`: one mount point that the sandbox needs.
+    VolumeLayer {
+        /// The mount point; `~` is the sandbox user's home.
+        target: PathBuf,
+        /// Does a problem with it fail the boot (else it degrades it)?
+        required: bool,
+        /// The mount source that must be found there.
+        source: String,
+        /// Filesystem types that are accepted; empty accepts any.
+        fstype: Vec<String>,
+        /// Must the sandbox user be able to write to it?
+        writable: bool,
+        /// Must the mount point belong to the sandbox user?
+        owned: bool,
+        /// Give the mount point (it alone) to the sandbox user where it is another's.
+        chown: bool,
+        /// Free bytes below which it counts as full.
+        min_free: Bytes,
+        /// Free inodes below which it counts as full.
+        min_inodes: u64,
+        /// What a full volume means.
+        on_full: OnFailure,
+        /// Directory whose files are copied to an empty volume.
+        skeleton: PathBuf,
+        /// Directories that are made beneath it where they are missing.
+        directories: Vec<PathBuf>,
+        /// What the agent mounts there itself where nothing is mounted.
+        mount: MountLayer,
+    }
+}
+
+table! {
+    /// `volume.mount`: what to mount.
+    MountLayer {
+        /// Device, export or pseudo-name.
+        source: String,
+        /// Filesystem type.
+        fstype: String,
+        /// Mount options, as in fstab.
+        options: Vec<String>,
+        /// Deadline of the mount.
+        deadline: Span,
+    }
+}
+
+table! {
+    /// `[tools]`: reconciling with mise.
+    ToolsLayer {
+        /// Whether the phase runs.
+        enabled: ToolsMode,
+        /// The mise program; found on PATH where absent.
+        mise: PathBuf,
+        /// What a tool that can't be installed means.
+        on_failure: OnFailure,
+        /// Deadline of the whole phase.
+        deadline: Span,
+        /// How often an install that failed for the network is tried in all.
+        attempts: u32,
+        /// Further environment variables that mise is given; a trailing `*` matches any ending.
+        pass_environment: Vec<String>,
+    }
+}
+
+table! {
+    /// `[bootstrap]`: the user's script.
+    BootstrapLayer {
+        /// The script as a file, plain or gzip; a mounted secret.
+        file: PathBuf,
+        /// Is it well when `file` is missing?
+        optional: bool,
+        /// Whether a script that ended badly is tried again.
+        retry: Retry,
+        /// Deadline of the script.
+        deadline: Span,
+        /// The instance's name, where it is not to be found out.
+        instance: String,
+        /// Further environment variables of the script.
+        environment: BTreeMap<String, String>,
+        /// Rewrite SSH addresses of public forges to HTTPS for this run.
+        git_https: bool,
+    }
+}
+
+table! {
+    /// `[log]`: what is written to standard error and to the log files.
+    LogLayer {
+        /// Form of the lines.
+        format: LogFormat,
+        /// Least severe events shown.
+        level: LogLevel,
+        /// Size at which a command's log is cut off.
+        max_size: Bytes,
+    }
+}
+
+/// Everything one source says.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layer {
+    /// `[user]`.
+    #[serde(default)]
+    pub user: UserLayer,
+    /// `[boot]`.
+    #[serde(default)]
+    pub boot: BootLayer,
+    /// `[init]`.
+    #[serde(default)]
+    pub init: InitLayer,
+    /// `[[volume]]`.
+    pub volume: Option<Vec<VolumeLayer>>,
+    /// `[tools]`.
+    #[serde(default)]
+    pub tools: ToolsLayer,
+    /// `[bootstrap]`.
+    #[serde(default)]
+    pub bootstrap: BootstrapLayer,
+    /// `[log]`.
+    #[serde(default)]
+    pub log: LogLayer,
+}
+
+impl Layer {
+    /// This layer laid over a lower one.
+    #[must_use]
+    pub fn over(self, lower: Self) -> Self {
+        Self {
+            user: self.user.over(lower.user),
+            boot: self.boot.over(lower.boot),
+            init: self.init.over(lower.init),
+            volume: volumes_over(self.volume, lower.volume),
+            tools: self.tools.over(lower.tools),
+            bootstrap: self.bootstrap.over(lower.bootstrap),
+            log: self.log.over(lower.log),
+        }
+    }
+}
+
+/// An entry whose target is already declared amends it; another is added behind.
+fn volumes_over(
+    upper: Option<Vec<VolumeLayer>>,
+    lower: Option<Vec<VolumeLayer>>,
+) -> Option<Vec<VolumeLayer>> {
+    let (Some(upper), Some(mut all)) = (upper.clone(), lower.clone()) else {
+        return upper.or(lower);
+    };
+    for volume in upper {
+        match all.iter_mut().find(|v| v.target == volume.target) {
+            Some(there) => *there = volume.over(there.clone()),
+            None => all.push(volume),
+        }
+    }
+    Some(all)
+}

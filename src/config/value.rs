@@ -1,0 +1,199 @@
+//! Values with a unit or a closed set of words. Each parses itself, so that the
+//! error points at the value's own line and column.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+use std::time::Duration;
+
+/// A length of time, written `"90s"`, `"10m"`, `"1h 30m"`. Zero and negative ones are
+/// refused: every wait has a deadline, and none is over before it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// A span of whole seconds.
+    pub const fn seconds(n: u64) -> Self {
+        Self(Duration::from_secs(n))
+    }
+
+    /// Reads a span as it is written in the config.
+    ///
+    /// # Errors
+    /// The form is another, or the span is not between 1 ms and 7 days.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let refuse = || {
+            format!(
+                "{text:?} is not a length of time; write a number with a unit, such as \"90s\", \"10m\" or \"1h 30m\""
+            )
+        };
+        let span: jiff::SignedDuration = text.parse().map_err(|_| refuse())?;
+        let span = Duration::try_from(span).map_err(|_| refuse())?;
+        if span < Duration::from_millis(1) || span > Duration::from_secs(7 * 86_400) {
+            return Err(format!(
+                "{text:?} is out of range; a deadline lies between \"1ms\" and \"168h\""
+            ));
+        }
+        Ok(Self(span))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&human(self.0))
+    }
+}
+
+/// A duration as people read it: `7 ms`, `1.8 s`, `90 s`, `10 min`.
+pub fn human(d: Duration) -> String {
+    let ms = d.as_millis();
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..10_000 => format!("{:.1} s", d.as_secs_f64()),
+        10_000..120_000 => format!("{} s", d.as_secs()),
+        _ if d.as_secs() % 60 == 0 => format!("{} min", d.as_secs() / 60),
+        _ => format!("{} min {} s", d.as_secs() / 60, d.as_secs() % 60),
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Span::parse(&String::deserialize(d)?).map_err(de::Error::custom)
+    }
+}
+
+/// In JSON a span is a number of milliseconds.
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u64(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// A number of bytes, written `"64MiB"`, `"1GB"` or as a bare number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", bytesize::ByteSize(self.0).display().iec())
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a size such as \"64MiB\" or a number of bytes")]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        match Written::deserialize(d)? {
+            Written::Number(n) => Ok(Self(n)),
+            Written::Text(t) => t
+                .parse::<bytesize::ByteSize>()
+                .map(|b| Self(b.as_u64()))
+                .map_err(|_| {
+                    de::Error::custom(format!("{t:?} is not a size; write one such as \"64MiB\""))
+                }),
+        }
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u64(self.0)
+    }
+}
+
+/// What a failed boot means for the workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnBootFailure {
+    /// PID 1 ends with a non-zero status; the workload is not started.
+    Exit,
+    /// The workload is started all the same, so that the evidence can be read from inside.
+    Hold,
+}
+
+/// What a problem means for the boot's outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// The boot has failed; later phases are not run.
+    Fail,
+    /// The boot goes on and ends `degraded` at best.
+    Degrade,
+}
+
+/// Whether the tools phase runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToolsMode {
+    /// It runs; a missing mise is a problem.
+    On,
+    /// It runs where mise is found, else it is skipped.
+    Auto,
+    /// It is skipped.
+    Off,
+}
+
+/// Whether a user script that ended badly is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retry {
+    /// Not on this instance; the boot stays `failed`.
+    Never,
+    /// Once at each boot until it succeeds.
+    NextBoot,
+}
+
+/// The form of log lines on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// One readable line an event.
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+/// The least severe events that are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// Only what stops the boot.
+    Error,
+    /// And what degrades it.
+    Warn,
+    /// And what it does, a line a step.
+    Info,
+    /// And how it does it.
+    Debug,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_units_and_limits() {
+        assert_eq!(Span::parse("1h 30m").unwrap().0, Duration::from_secs(5400));
+        assert_eq!(Span::parse("250ms").unwrap().0, Duration::from_millis(250));
+        for bad in ["", "10", "ten", "0s", "-5s", "9000h"] {
+            assert!(Span::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn durations_read_well() {
+        let cases = [
+            (7, "7 ms"),
+            (1_800, "1.8 s"),
+            (90_000, "90 s"),
+            (600_000, "10 min"),
+            (125_000, "2 min 5 s"),
+        ];
+        for (ms, text) in cases {
+            assert_eq!(human(Duration::from_millis(ms)), text);
+        }
+    }
+}

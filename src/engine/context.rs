@@ -1,0 +1,112 @@
+//! What a phase works with.
+
+use super::cancel::Cancel;
+use crate::config::value::Bytes;
+use crate::journal::event::{Event, Record};
+use crate::journal::file::Appender;
+use crate::journal::place::{self, Place};
+use crate::plan::{Facts, PhaseName, Plan, SandboxUser, Switch};
+use crate::stub::payload::Script;
+use crate::sys::beneath::Owner;
+use crate::sys::users::Credentials;
+use nix::unistd::Gid;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::time::Instant;
+use tracing::error;
+
+/// The running boot.
+pub struct Context<'a> {
+    /// What is to be done.
+    pub plan: &'a Plan,
+    /// Journal and logs.
+    pub place: Place,
+    /// A stop request.
+    pub cancel: Cancel,
+    /// How commands become the sandbox user.
+    pub switch: Switch,
+    /// The user script; it stands nowhere else.
+    pub script: Option<Script>,
+    /// Size at which a command's log is cut off.
+    pub max_log: Bytes,
+    /// When the running phase must have ended.
+    pub limit: Instant,
+    /// The running phase.
+    pub phase: PhaseName,
+}
+
+impl<'a> Context<'a> {
+    /// A context at the start of `plan`.
+    pub fn new(
+        plan: &'a Plan,
+        facts: &Facts,
+        place: Place,
+        cancel: Cancel,
+        script: Option<Script>,
+        max_log: Bytes,
+    ) -> Self {
+        Self {
+            plan,
+            place,
+            cancel,
+            switch: facts.switch.clone(),
+            script,
+            max_log,
+            limit: Instant::now(),
+            phase: PhaseName::Config,
+        }
+    }
+
+    /// Appends an event. A failure is told and does not stop the boot: only the end
+    /// decides, and it is not believed unless it was written.
+    pub fn record(&mut self, event: Event) {
+        if let Err(e) = self.place.journal.append(event) {
+            error!(
+                "the journal in {} cannot be written: {e}",
+                self.place.path.display()
+            );
+        }
+    }
+
+    /// The sandbox user.
+    pub fn user(&self) -> &'a SandboxUser {
+        &self.plan.user
+    }
+
+    /// Whom a command becomes; `None` where the agent is that user already.
+    pub fn credentials(&self) -> Option<Credentials> {
+        let user = self.user();
+        (self.switch == Switch::Change).then(|| Credentials {
+            uid: user.uid,
+            gid: user.gid,
+            groups: user.groups.iter().map(|g| Gid::from_raw(*g)).collect(),
+        })
+    }
+
+    /// The owner for files that belong to the user.
+    pub fn owner(&self) -> Owner {
+        (self.user().uid, self.user().gid)
+    }
+
+    /// Opens the log `NAME.log`, which only the user and root can read.
+    ///
+    /// # Errors
+    /// What `openat(2)` says.
+    pub fn open_log(&self, name: &str) -> io::Result<(File, PathBuf)> {
+        place::open_log(&self.place, name, self.credentials().map(|_| self.owner()))
+    }
+
+    /// Opens the ledger of this instance.
+    ///
+    /// # Errors
+    /// No place takes it.
+    pub fn open_ledger(&self) -> io::Result<(Appender, Vec<Record>)> {
+        place::open_ledger(
+            &self.user().home,
+            &self.plan.instance.id,
+            self.owner(),
+            &self.place,
+        )
+    }
+}

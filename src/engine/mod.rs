@@ -1,0 +1,210 @@
+//! Runs a plan: phase after phase, each with its deadline, each end recorded.
+//!
+//! The rules that hold here, whatever a phase does: a required phase that doesn't end
+//! well ends the boot; a stop request ends the running command's whole process group
+//! and then the boot; nothing waits without a limit; what is recorded is recorded
+//! before the next thing begins.
+
+mod cancel;
+pub mod command;
+mod context;
+mod helper;
+mod progress;
+pub mod redact;
+pub mod retry;
+
+pub use cancel::Cancel;
+pub use context::Context;
+pub use helper::HelperError;
+
+use crate::config::value::{OnFailure, human};
+use crate::journal::event::{BootEnded, Event, Outcome, PhaseEnded, PhaseResult, Tool};
+use crate::journal::{Problem, State};
+use crate::phases;
+use crate::plan::{Phase, PhaseName};
+use std::time::{Duration, Instant};
+use tokio::time;
+use tracing::{error, info, warn};
+
+/// What a phase reports.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What went wrong, and what that means.
+    pub problems: Vec<(OnFailure, Problem)>,
+    /// What else a reader should know.
+    pub notes: Vec<String>,
+    /// The tools as they stand.
+    pub tools: Vec<Tool>,
+    /// There was nothing to do.
+    pub skipped: bool,
+}
+
+impl Report {
+    /// A phase that had nothing to do.
+    pub fn skipped(reason: impl Into<String>) -> Self {
+        Self {
+            skipped: true,
+            notes: vec![reason.into()],
+            ..Self::default()
+        }
+    }
+
+    /// A phase that failed with one problem.
+    pub fn failed(problem: Problem) -> Self {
+        Self {
+            problems: vec![(OnFailure::Fail, problem)],
+            ..Self::default()
+        }
+    }
+
+    fn result(&self) -> PhaseResult {
+        let has = |what| self.problems.iter().any(|(w, _)| *w == what);
+        match () {
+            () if has(OnFailure::Fail) => PhaseResult::Failed,
+            () if has(OnFailure::Degrade) => PhaseResult::Degraded,
+            () if self.skipped => PhaseResult::Skipped,
+            () => PhaseResult::Ok,
+        }
+    }
+}
+
+/// Runs every phase of the context's plan and records the boot's end.
+pub async fn run(cx: &mut Context<'_>) -> BootEnded {
+    let began = Instant::now();
+    let limit = began + cx.plan.deadline.0;
+    let plan = cx.plan;
+    let mut ended = BootEnded {
+        outcome: Outcome::Complete,
+        phase: None,
+        interrupted: None,
+        elapsed_ms: 0,
+    };
+    for phase in &plan.phases {
+        match run_phase(phase, cx, limit).await {
+            PhaseResult::Ok | PhaseResult::Skipped => continue,
+            PhaseResult::Degraded => {
+                ended.outcome = Outcome::Degraded;
+                ended.phase.get_or_insert(phase.name);
+                continue;
+            }
+            PhaseResult::Failed => {}
+            PhaseResult::Interrupted => ended.interrupted = cx.cancel.requested(),
+        }
+        ended.outcome = Outcome::Failed;
+        ended.phase = Some(phase.name);
+        break;
+    }
+    ended.elapsed_ms = millis(began.elapsed());
+    if let Err(e) = cx
+        .place
+        .journal
+        .append_durably(Event::BootEnded(ended.clone()))
+    {
+        // An end that is not on the disk has not happened.
+        error!(
+            "the boot's end could not be written to {}: {e}",
+            cx.place.path.display()
+        );
+        ended.outcome = Outcome::Failed;
+    }
+    ended
+}
+
+async fn run_phase(phase: &Phase, cx: &mut Context<'_>, boot_limit: Instant) -> PhaseResult {
+    let began = Instant::now();
+    cx.record(Event::PhaseBegan { phase: phase.name });
+    cx.limit = boot_limit.min(began + phase.deadline.0);
+    cx.phase = phase.name;
+    let mut report = {
+        // Commands end at cx.limit by themselves; the margin is for what they leave to do.
+        let backstop = cx.limit + cx.plan.grace.0 + Duration::from_secs(5);
+        let work = time::timeout_at(backstop.into(), phases::run(&phase.work, cx));
+        match progress::while_watched(phase.name, work).await {
+            Ok(report) => report,
+            Err(_) => Report::failed(hung(phase)),
+        }
+    };
+    let mut result = report.result();
+    if cx.cancel.requested().is_some() && !matches!(result, PhaseResult::Ok | PhaseResult::Skipped)
+    {
+        result = PhaseResult::Interrupted;
+    }
+    say(phase.name, result, &report, began.elapsed());
+    cx.record(Event::PhaseEnded(PhaseEnded {
+        phase: phase.name,
+        result,
+        elapsed_ms: millis(began.elapsed()),
+        problems: report.problems.drain(..).map(|(_, p)| p).collect(),
+        notes: std::mem::take(&mut report.notes),
+        tools: std::mem::take(&mut report.tools),
+    }));
+    // A stop that came while the phase ended well still stops the boot.
+    if cx.cancel.requested().is_some() {
+        PhaseResult::Interrupted
+    } else {
+        result
+    }
+}
+
+fn hung(phase: &Phase) -> Problem {
+    Problem::new(
+        "phase-hung",
+        format!(
+            "{} did not end within its deadline of {}",
+            phase.name.word(),
+            phase.deadline
+        ),
+        "look for a dead network filesystem or a stopped process",
+    )
+}
+
+fn say(phase: PhaseName, result: PhaseResult, report: &Report, elapsed: Duration) {
+    let phase = phase.word();
+    for note in &report.notes {
+        info!(phase, "{note}");
+    }
+    for (means, p) in &report.problems {
+        let evidence = p
+            .evidence
+            .as_deref()
+            .map(|e| format!(" ({})", e.replace('\n', " | ")))
+            .unwrap_or_default();
+        match means {
+            OnFailure::Fail => error!(
+                phase,
+                code = p.code,
+                "{}{evidence}; next: {}",
+                p.message,
+                p.next
+            ),
+            OnFailure::Degrade => warn!(
+                phase,
+                code = p.code,
+                "{}{evidence}; next: {}",
+                p.message,
+                p.next
+            ),
+        }
+    }
+    let word = match result {
+        PhaseResult::Ok => "ok",
+        PhaseResult::Skipped => "skipped",
+        PhaseResult::Degraded => "degraded",
+        PhaseResult::Failed => "failed",
+        PhaseResult::Interrupted => "interrupted",
+    };
+    info!(phase, "{word} in {}", human(elapsed));
+}
+
+/// The state that an end stands for.
+pub fn state_of(ended: &BootEnded) -> State {
+    match ended.outcome {
+        Outcome::Complete => State::Complete,
+        Outcome::Degraded => State::Degraded,
+        Outcome::Failed => State::Failed,
+    }
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}

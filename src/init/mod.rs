@@ -1,0 +1,134 @@
+//! PID 1: starts the boot, then the workload; reaps, forwards, and stops in order.
+//!
+//! It is one thread that blocks on nothing but a signal. Everything that can fail for
+//! an outside reason (configuration, mounts, network, tools, the user's script) is in
+//! the boot, a child; a crash of the boot is an outcome here, not an end.
+//!
+//! ```text
+//!            ┌────────── cancelled ─────────┐
+//! start ── boot ── complete/degraded ── workload ── stop ── exit
+//!            └── failed ── hold ────────────┘         │
+//!                      └── exit ──────────────────────┘
+//! ```
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod boot;
+pub mod handoff;
+mod options;
+mod reap;
+mod report;
+mod stop;
+mod workload;
+
+use crate::sys::{environ, privilege, signals};
+use boot::Booted;
+use handoff::Stand;
+use nix::sys::signal::SigSet;
+use options::{Options, Parsed};
+use reap::Reaper;
+use report::Report;
+use std::ffi::OsString;
+
+/// Exit status for a command line that cannot be understood (`sysexits.h`, EX_USAGE).
+pub const USAGE: u8 = 64;
+
+/// Exit status of a sandbox whose boot failed.
+const BOOT_FAILED: u8 = 1;
+
+/// Exit status where the system refuses what an init cannot do without (EX_OSERR).
+const OS_ERROR: u8 = 71;
+
+/// PID 1, or a subreaper: what every part of it needs.
+struct Init {
+    options: Options,
+    report: Report,
+    /// The signal mask that children get back.
+    mask: SigSet,
+    reaper: Reaper,
+    /// Is this process PID 1 of its namespace?
+    first: bool,
+}
+
+/// `agent init`: `arguments` are those behind the word `init`. Returns the exit status.
+pub fn main(arguments: Vec<OsString>) -> u8 {
+    let options = match options::parse(arguments) {
+        Parsed::Run(options) => options,
+        Parsed::Say(text) => {
+            println!("{text}");
+            return 0;
+        }
+        Parsed::Wrong(text) => {
+            eprintln!("agent: init: {text}");
+            return USAGE;
+        }
+    };
+    let report = Report::new(options.json);
+    match signals::block_all() {
+        Ok(mask) => {
+            let first = std::process::id() == 1;
+            Init {
+                options,
+                report,
+                mask,
+                reaper: Reaper::default(),
+                first,
+            }
+            .run()
+        }
+        Err(e) => {
+            report.error(&format!("signals cannot be blocked: {e}"));
+            OS_ERROR
+        }
+    }
+}
+
+impl Init {
+    fn run(mut self) -> u8 {
+        if !self.first {
+            self.become_subreaper();
+        }
+        if self.options.no_boot {
+            let stand = self.options.amend(Stand::default());
+            return self.workload(&stand);
+        }
+        // The user's script leaves this process at once, and for good.
+        let payload = environ::take(crate::stub::payload::VARIABLE);
+        let (booted, stand) = self.boot(payload);
+        let stand = self.options.amend(stand);
+        match booted {
+            Booted::Usable => self.workload(&stand),
+            Booted::Cancelled(signal) => {
+                self.stop_leftovers(&stand);
+                128u8.saturating_add(u8::try_from(signal).unwrap_or(127))
+            }
+            Booted::Failed(reason) if stand.hold => {
+                self.report.error(&reason);
+                self.report.info("the workload starts all the same (boot.on_failure = \"hold\"); `agent status` tells more");
+                self.workload(&stand)
+            }
+            Booted::Failed(reason) => {
+                self.report.error(&reason);
+                report::terminate(&reason);
+                self.stop_leftovers(&stand);
+                BOOT_FAILED
+            }
+        }
+    }
+
+    fn become_subreaper(&self) {
+        match privilege::become_subreaper() {
+            Ok(()) => self.report.info(&format!(
+                "not PID 1 but {}: adopting orphans as a subreaper",
+                std::process::id()
+            )),
+            Err(e) => self.report.warn(&format!(
+                "not PID 1, and no subreaper either ({e}): orphans go to the real PID 1"
+            )),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What PID 1 says of itself. It goes straight to standard error, without a logging
+//! framework that allocates and locks.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+
+/// Kubernetes shows the content of this file as the container's reason of termination.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// A reason longer than this is cut: Kubernetes keeps 4096 bytes.
+const MAX_REASON: usize = 2048;
+
+/// The voice of PID 1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Report {
+    json: bool,
+}
+
+impl Report {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    pub(super) fn info(self, text: &str) {
+        self.line("info", "", text);
+    }
+
+    pub(super) fn warn(self, text: &str) {
+        self.line("warn", "warning: ", text);
+    }
+
+    pub(super) fn error(self, text: &str) {
+        self.line("error", "", text);
+    }
+
+    /// One write a line, and an error to write is no error of ours.
+    fn line(self, level: &str, prefix: &str, text: &str) {
+        let line = if self.json {
+            let time = jiff::Timestamp::now().to_string();
+            let object = serde_json::json!({ "time": time, "level": level, "message": text });
+            format!("{object}\n")
+        } else {
+            format!("agent: {prefix}{text}\n")
+        };
+        let _ = std::io::stderr().write_all(line.as_bytes());
+    }
+}
+
+/// Leaves the reason where the cluster looks for it, if there is such a place.
+pub(super) fn terminate(reason: &str) {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = File::options()
+        .write(true)
+        .truncate(true)
+        .custom_flags(flags)
+        .open(TERMINATION_LOG);
+    if let Ok(mut file) = file {
+        let cut = reason.floor_char_boundary(MAX_REASON);
+        let _ = file.write_all(reason.get(..cut).unwrap_or_default().as_bytes());
+    }
+}

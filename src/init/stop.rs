@@ -1,0 +1,74 @@
+//! The end: TERM to all that is left, a grace, KILL.
+
+use super::Init;
+use super::handoff::Stand;
+use crate::sys::{process, signals};
+use std::time::{Duration, Instant};
+
+/// How long killed processes may take to disappear.
+const KILL_TAKES: Duration = Duration::from_secs(1);
+
+impl Init {
+    /// Ends every process that is left: as PID 1 all of the namespace, as a subreaper all
+    /// descendants. What had to be killed is named in one line.
+    pub(super) fn stop_leftovers(&mut self, stand: &Stand) {
+        if self.none_left() {
+            return;
+        }
+        self.to_all(libc::SIGTERM);
+        if self.wait_until_none(stand.leftover_grace) {
+            return;
+        }
+        let names: Vec<String> = self
+            .leftovers()
+            .into_iter()
+            .map(|pid| format!("{} ({pid})", process::name(pid)))
+            .collect();
+        self.to_all(libc::SIGKILL);
+        let gone = self.wait_until_none(KILL_TAKES);
+        let word = if gone {
+            "killed"
+        } else {
+            "still there after SIGKILL"
+        };
+        if !names.is_empty() {
+            self.report.warn(&format!("{word}: {}", names.join(", ")));
+        }
+    }
+
+    fn leftovers(&self) -> Vec<i32> {
+        let me = i32::try_from(std::process::id()).unwrap_or(1);
+        process::descendants(me)
+    }
+
+    fn to_all(&self, signal: i32) {
+        if self.first {
+            // Every process of the namespace but this one (kill(2)).
+            signals::send(-1, signal);
+            return;
+        }
+        for pid in self.leftovers() {
+            signals::send(pid, signal);
+        }
+    }
+
+    fn none_left(&mut self) -> bool {
+        self.reaper.reap();
+        self.reaper.childless
+    }
+
+    fn wait_until_none(&mut self, grace: Duration) -> bool {
+        let limit = Instant::now() + grace;
+        loop {
+            if self.none_left() {
+                return true;
+            }
+            let left = limit.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            // Other signals say nothing new: everything is being stopped already.
+            signals::next(Some(left));
+        }
+    }
+}

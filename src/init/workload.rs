@@ -1,0 +1,110 @@
+//! The workload: COMMAND, its signals, and its end.
+
+use super::Init;
+use super::boot::pid_of;
+use super::handoff::Stand;
+use crate::sys::users::Credentials;
+use crate::sys::{signals, spawn, terminal};
+use nix::unistd::Gid;
+use std::io::{self, IsTerminal};
+use std::process::Command;
+use std::time::Instant;
+
+/// Exit status of a command that cannot be executed, and of one that is not found (POSIX sh, 2.8.2).
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+impl Init {
+    /// Starts COMMAND, supervises it to its end, stops what is left; returns its status.
+    pub(super) fn workload(&mut self, stand: &Stand) -> u8 {
+        let pid = match self.start_workload(stand) {
+            Ok(pid) => pid,
+            Err(e) => {
+                let name = self.options.command.first().cloned().unwrap_or_default();
+                self.report.error(&format!("{}: {e}", name.display()));
+                self.stop_leftovers(stand);
+                return if e.kind() == io::ErrorKind::NotFound {
+                    NOT_FOUND
+                } else {
+                    NOT_EXECUTABLE
+                };
+            }
+        };
+        let status = self.supervise(pid, stand);
+        if io::stdin().is_terminal() {
+            terminal::take_foreground();
+        }
+        self.stop_leftovers(stand);
+        status
+    }
+
+    fn start_workload(&mut self, stand: &Stand) -> io::Result<i32> {
+        let Some((program, arguments)) = self.options.command.split_first() else {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        };
+        let mut command = Command::new(program);
+        command.args(arguments);
+        for (name, value) in &stand.variables {
+            command.env(name, value);
+        }
+        let credentials = stand
+            .become_user
+            .as_ref()
+            .map(|(uid, gid, groups)| Credentials {
+                uid: *uid,
+                gid: *gid,
+                groups: groups.iter().map(|g| Gid::from_raw(*g)).collect(),
+            });
+        let setup = spawn::Setup {
+            own_group: true,
+            foreground: io::stdin().is_terminal(),
+            credentials,
+            parent_death: None,
+            mask: Some(self.mask),
+        };
+        spawn::prepare(&mut command, setup);
+        let pid = pid_of(&command.spawn()?);
+        self.reaper.wait_for(pid);
+        Ok(pid)
+    }
+
+    /// Forwards every signal to the workload's process group until it has ended. TERM
+    /// also sets the time at which it will be killed.
+    fn supervise(&mut self, pid: i32, stand: &Stand) -> u8 {
+        let mut kill_at: Option<Instant> = None;
+        loop {
+            let wait = kill_at.map(|at| at.saturating_duration_since(Instant::now()));
+            match signals::next(wait) {
+                Some(libc::SIGCHLD) => {
+                    self.reaper.reap();
+                    if let Some(ended) = self.reaper.ended() {
+                        return ended.status;
+                    }
+                }
+                Some(signal) if ours(signal) => {}
+                Some(signal) => {
+                    if signal == libc::SIGTERM {
+                        kill_at.get_or_insert_with(|| Instant::now() + stand.grace);
+                    }
+                    signals::send(-pid, signal);
+                }
+                None => {
+                    if kill_at.is_some_and(|at| Instant::now() >= at) {
+                        self.report.warn(&format!(
+                            "the workload did not end within {} of SIGTERM; killing it",
+                            crate::config::value::human(stand.grace)
+                        ));
+                        signals::send(-pid, libc::SIGKILL);
+                        kill_at = Some(Instant::now() + std::time::Duration::from_secs(1));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Signals that the kernel sends to PID 1 for what PID 1 itself did: writing to a closed
+/// pipe, and touching the terminal from the background.
+fn ours(signal: i32) -> bool {
+    matches!(signal, libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU)
+}

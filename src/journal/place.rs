@@ -1,0 +1,347 @@
+//! Where state is kept, and finding it again.
+//!
+//! The journal of a boot wants to be where every user of the sandbox can read it and
+//! where nothing stale survives: `/run/agent`. A container with a read-only root and
+//! no capability has no such place, so the next ones are tried: the user's runtime
+//! directory, the volume, and at last `/tmp`, which is there even when the volume is
+//! full. The ledger must outlive a restart, so it takes the first place that is on a
+//! disk. In each base directory an instance has a directory of its own: containers
+//! that share a volume don't read each other's state.
+
+use super::event::{BootBegan, Epoch, Event, Record};
+use super::file::{self, Appender, Contents};
+use super::ledger;
+use crate::sys::beneath::{Dir, Owner};
+use crate::sys::files;
+use nix::unistd::geteuid;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Instance directories of a shared volume that are kept when a new one is made.
+const KEEP: usize = 10;
+
+/// A directory that may hold state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// Where the trusted part of the path ends; below it, links are refused.
+    trusted: PathBuf,
+    /// What lies below it, made where missing.
+    below: PathBuf,
+    /// Somebody else could make it too (`/tmp`), so only our own is believed.
+    shared: bool,
+    /// Who shall own the directories that are made.
+    owner: Option<Owner>,
+}
+
+impl Base {
+    fn new(trusted: impl Into<PathBuf>, below: impl Into<PathBuf>) -> Self {
+        Self {
+            trusted: trusted.into(),
+            below: below.into(),
+            shared: false,
+            owner: None,
+        }
+    }
+
+    /// The whole path.
+    pub fn path(&self) -> PathBuf {
+        self.trusted.join(&self.below)
+    }
+
+    /// In the user's home: what is made there is the user's.
+    fn at_home(home: &Path, owner: Owner) -> Self {
+        Self {
+            owner: Some(owner),
+            ..Self::new(home, ".local/state/agent")
+        }
+    }
+
+    fn open(&self, instance: &str) -> io::Result<(Dir, PathBuf)> {
+        let below = self.below.join(instance);
+        let mode = if self.shared { 0o700 } else { 0o755 };
+        let dir = Dir::open(&self.trusted)?.make_path(&below, mode, self.owner)?;
+        let path = self.trusted.join(below);
+        if self.shared && !owned_by(&self.path(), geteuid().as_raw()) {
+            return Err(io::Error::other("it belongs to somebody else"));
+        }
+        Ok((dir, path))
+    }
+}
+
+fn owned_by(path: &Path, uid: u32) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    path.symlink_metadata()
+        .is_ok_and(|m| m.uid() == uid && m.is_dir())
+}
+
+/// The bases for a sandbox user, best first.
+pub fn bases(home: &Path, (uid, gid): Owner) -> Vec<Base> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .filter(|p| p.is_absolute())
+        .unwrap_or_else(|| format!("/run/user/{uid}").into());
+    vec![
+        Base::new("/run", "agent"),
+        Base::new(runtime, "agent"),
+        Base::at_home(home, (uid, gid)),
+        Base {
+            shared: true,
+            ..Base::new("/tmp", format!("agent-{uid}"))
+        },
+    ]
+}
+
+fn ledger_bases(home: &Path, owner: Owner) -> [Base; 2] {
+    [Base::new("/var/lib", "agent"), Base::at_home(home, owner)]
+}
+
+/// An instance's open state: what a boot writes to.
+#[derive(Debug)]
+pub struct Place {
+    /// The journal's directory.
+    pub path: PathBuf,
+    /// The same, held open.
+    pub dir: Dir,
+    /// The journal, with this boot's beginning appended.
+    pub journal: Appender,
+}
+
+/// Opens the first base that takes the journal, and appends `began` (with the log
+/// directory filled in). A base that is read-only, full or not ours is passed over.
+///
+/// # Errors
+/// Every base refused; the text tells each one's reason.
+pub fn open_journal(bases: &[Base], began: &BootBegan) -> Result<Place, String> {
+    let mut refusals = Vec::new();
+    for base in bases {
+        match open_in(base, began) {
+            Ok(place) => return Ok(place),
+            Err(e) => refusals.push(format!("{}: {e}", base.path().display())),
+        }
+    }
+    Err(refusals.join("; "))
+}
+
+fn open_in(base: &Base, began: &BootBegan) -> io::Result<Place> {
+    let (dir, path) = base.open(&began.instance)?;
+    prune(&base.path(), &path);
+    file::rotate(&path);
+    let mut journal = Appender::open(&dir, file::NAME)?;
+    let began = BootBegan {
+        logs: path.join("logs"),
+        ..began.clone()
+    };
+    journal.append_durably(Event::BootBegan(began))?;
+    Ok(Place { path, dir, journal })
+}
+
+/// Removes the oldest instance directories of a base that is our own, so that a volume
+/// on which a thousand containers were recreated doesn't keep a thousand of them.
+fn prune(base: &Path, current: &Path) {
+    if !owned_by(base, geteuid().as_raw()) {
+        return;
+    }
+    let mut dirs: Vec<_> = fs::read_dir(base)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|e| e.path() != current && e.file_type().is_ok_and(|t| t.is_dir()))
+        .filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path())))
+        .collect();
+    dirs.sort();
+    let surplus = dirs.len().saturating_sub(KEEP);
+    for (_, path) in dirs.into_iter().take(surplus) {
+        let _ = fs::remove_dir_all(path);
+    }
+}
+
+/// Takes the lock of a boot on `instance`; it ends with the process. `Ok(None)` where
+/// another boot holds it.
+///
+/// # Errors
+/// No base can hold a lock file.
+pub fn lock(bases: &[Base], instance: &str) -> Result<Option<files::Lock>, String> {
+    let mut refusal = String::from("no place");
+    for base in bases {
+        let attempt = base
+            .open(instance)
+            .and_then(|(dir, _)| dir.append("lock", 0o644));
+        match attempt.and_then(files::try_lock) {
+            Ok(lock) => return Ok(lock),
+            Err(e) => refusal = format!("{}: {e}", base.path().display()),
+        }
+    }
+    Err(refusal)
+}
+
+/// Opens the ledger of an instance in the first base on a disk, else beside the
+/// journal (`fallback`): what is all in memory is gone after a restart, and so is
+/// what the script did.
+///
+/// # Errors
+/// What the last place said.
+pub fn open_ledger(
+    home: &Path,
+    instance: &str,
+    owner: Owner,
+    fallback: &Place,
+) -> io::Result<(Appender, Vec<Record>)> {
+    for base in ledger_bases(home, owner) {
+        if files::in_memory(&base.trusted) {
+            continue;
+        }
+        let Ok((dir, path)) = base.open(instance) else {
+            continue;
+        };
+        if let Ok(ledger) = Appender::open(&dir, ledger::NAME) {
+            return Ok((ledger, read_ledger(&path)));
+        }
+    }
+    let ledger = Appender::open(&fallback.dir, ledger::NAME)?;
+    Ok((ledger, read_ledger(&fallback.path)))
+}
+
+fn read_ledger(dir: &Path) -> Vec<Record> {
+    file::read(&dir.join(ledger::NAME))
+        .map(|c| c.records)
+        .unwrap_or_default()
+}
+
+/// A journal that was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Its path.
+    pub path: PathBuf,
+    /// What it holds.
+    pub contents: Contents,
+}
+
+/// Finds the journal that speaks of this life of the sandbox; else the newest of all.
+pub fn find_journal(bases: &[Base], epoch: &Epoch) -> Option<Found> {
+    let mut found: Vec<(bool, Option<jiff::Timestamp>, Found)> = bases
+        .iter()
+        .filter(|base| !base.shared || believable(&base.path()))
+        .flat_map(|base| fs::read_dir(base.path()).into_iter().flatten().flatten())
+        .filter_map(|entry| {
+            let path = entry.path().join(file::NAME);
+            let contents = file::read(&path).ok()?;
+            let last = contents.records.iter().rev().find_map(|r| match &r.event {
+                Event::BootBegan(b) => Some((b.runner.epoch == *epoch, r.at)),
+                _ => None,
+            });
+            let (ours, at) = last.map_or((false, None), |(ours, at)| (ours, Some(at)));
+            Some((ours, at, Found { path, contents }))
+        })
+        .collect();
+    found.sort_by_key(|(ours, at, _)| (*ours, *at));
+    found.pop().map(|(_, _, f)| f)
+}
+
+/// Appends a durable event to a journal that was found.
+///
+/// # Errors
+/// It can no longer be opened safely, or not be written.
+pub fn append_to(bases: &[Base], found: &Found, event: Event) -> io::Result<()> {
+    let instance = found
+        .path
+        .parent()
+        .and_then(Path::file_name)
+        .and_then(|n| n.to_str());
+    let base = bases.iter().find(|b| found.path.starts_with(b.path()));
+    let (Some(instance), Some(base)) = (instance, base) else {
+        return Err(io::Error::from(io::ErrorKind::NotFound));
+    };
+    let (dir, _) = base.open(instance)?;
+    Appender::open(&dir, file::NAME)?.append_durably(event)
+}
+
+/// A base in a directory open to all must belong to root or to the reader.
+fn believable(path: &Path) -> bool {
+    geteuid().is_root() || owned_by(path, 0) || owned_by(path, geteuid().as_raw())
+}
+
+/// Makes the log file `NAME.log` of a phase, readable by its owner (and root) alone.
+///
+/// # Errors
+/// What `openat(2)` says.
+pub fn open_log(place: &Place, name: &str, owner: Option<Owner>) -> io::Result<(File, PathBuf)> {
+    let logs = place.dir.make_path(Path::new("logs"), 0o755, None)?;
+    let name = format!("{name}.log");
+    let file = logs.append(&name, 0o600)?;
+    if let Some((uid, gid)) = owner {
+        std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
+    }
+    Ok((file, place.path.join("logs").join(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::Runner;
+    use super::*;
+
+    fn began(instance: &str, init_start: u64) -> BootBegan {
+        let epoch = Epoch {
+            kernel_boot: "k".into(),
+            pid_namespace: 1,
+            init_start,
+        };
+        BootBegan {
+            boot: "b".into(),
+            runner: Runner {
+                pid: 1,
+                start_ticks: 1,
+                epoch,
+            },
+            instance: instance.into(),
+            agent: "0".into(),
+            phases: vec![],
+            logs: PathBuf::new(),
+        }
+    }
+
+    #[test]
+    fn a_base_that_refuses_is_passed_over() {
+        let tmp = tempfile::tempdir().unwrap();
+        let bases = [Base::new("/proc", "agent"), Base::new(tmp.path(), "a/b")];
+        let place = open_journal(&bases, &began("i", 1)).unwrap();
+        assert_eq!(place.path, tmp.path().join("a/b/i"));
+        let all_refuse = open_journal(&bases[..1], &began("i", 1)).unwrap_err();
+        assert!(all_refuse.contains("/proc/agent"), "{all_refuse}");
+    }
+
+    #[test]
+    fn the_journal_of_this_life_is_found_among_others() {
+        let tmp = tempfile::tempdir().unwrap();
+        let bases = [Base::new(tmp.path(), "s")];
+        open_journal(&bases, &began("mine", 7)).unwrap();
+        open_journal(&bases, &began("newer", 8)).unwrap();
+        let mine = find_journal(&bases, &began("", 7).runner.epoch).unwrap();
+        assert!(mine.path.ends_with("mine/journal"));
+        let none = find_journal(&bases, &began("", 9).runner.epoch).unwrap();
+        assert!(none.path.ends_with("newer/journal"));
+    }
+
+    #[test]
+    fn old_instances_are_pruned() {
+        let tmp = tempfile::tempdir().unwrap();
+        let bases = [Base::new(tmp.path(), "s")];
+        for i in 0..KEEP + 5 {
+            open_journal(&bases, &began(&format!("i{i:02}"), 1)).unwrap();
+        }
+        assert_eq!(
+            fs::read_dir(tmp.path().join("s")).unwrap().count(),
+            KEEP + 1
+        );
+    }
+
+    #[test]
+    fn two_boots_of_one_instance_exclude_each_other() {
+        let tmp = tempfile::tempdir().unwrap();
+        let bases = [Base::new(tmp.path(), "s")];
+        let first = lock(&bases, "i").unwrap();
+        assert!(first.is_some());
+        assert!(lock(&bases, "i").unwrap().is_none());
+        assert!(lock(&bases, "other").unwrap().is_some());
+    }
+}

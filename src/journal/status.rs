@@ -1,0 +1,494 @@
+//! The fold: events → what is true now.
+
+use super::event::{
+    BootBegan, BootEnded, Epoch, Event, Outcome, PhaseEnded, PhaseResult, Problem, Record, Runner,
+    ScriptEnd, ScriptRun, Tool,
+};
+use crate::plan::PhaseName;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The version of the JSON form. Fields may be added under it; none is removed or
+/// changes its meaning.
+pub const SCHEMA: &str = "agent.status/1";
+
+/// The state in one word; also the exit status of `agent status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Everything is there.
+    Complete,
+    /// A required phase did not end well, or the boot was cut off.
+    Failed,
+    /// Usable; something that may be missing is.
+    Degraded,
+    /// A boot is under way.
+    Running,
+    /// No boot has begun in this life of the sandbox.
+    None,
+}
+
+impl State {
+    /// The exit status that tells it: 0 complete, 1 failed, 2 degraded, 3 running, 4 none.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Complete => 0,
+            Self::Failed => 1,
+            Self::Degraded => 2,
+            Self::Running => 3,
+            Self::None => 4,
+        }
+    }
+
+    /// The word itself.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Degraded => "degraded",
+            Self::Running => "running",
+            Self::None => "none",
+        }
+    }
+}
+
+/// What is true of the newest boot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of this form, [`SCHEMA`].
+    pub schema: String,
+    /// The state in one word.
+    pub state: State,
+    /// The state in one line.
+    pub summary: String,
+    /// The phase that is running, or that decided a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<PhaseName>,
+    /// What cut the boot off: a signal, or `runner gone`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<String>,
+    /// The boot; absent where none has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot: Option<Boot>,
+    /// Its phases in the order of the plan.
+    pub phases: Vec<Phase>,
+    /// The tools as they stood after the tools phase.
+    pub tools: Vec<Tool>,
+    /// The user script; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<Script>,
+    /// The journal that this was read from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<PathBuf>,
+    /// Lines of the journal that are no event (torn by a power cut, or damaged).
+    pub unreadable_lines: usize,
+}
+
+/// Which boot, and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Boot {
+    /// Its name.
+    pub id: String,
+    /// The container's or machine's name.
+    pub instance: String,
+    /// Version of the agent that ran it.
+    pub agent: String,
+    /// When it began.
+    pub began: Timestamp,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// How long it took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u64>,
+    /// The process that runs it, or did.
+    pub pid: i32,
+    /// Where the commands' output is kept.
+    pub logs: PathBuf,
+}
+
+/// One phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Its name.
+    pub name: PhaseName,
+    /// `pending`, `running`, `ok`, `skipped`, `degraded`, `failed`, `interrupted` or `not-run`.
+    pub state: PhaseState,
+    /// When it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began: Option<Timestamp>,
+    /// How long it took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u64>,
+    /// What went wrong in it.
+    pub problems: Vec<Problem>,
+    /// What else a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// The state of a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PhaseState {
+    /// It comes later.
+    Pending,
+    /// It runs now.
+    Running,
+    /// The boot ended before it.
+    NotRun,
+    /// It ended so.
+    #[serde(untagged)]
+    Ended(PhaseResult),
+}
+
+/// The user script.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Script {
+    /// Which run this boot made, or last knew of.
+    #[serde(flatten)]
+    pub run: ScriptRun,
+    /// How it ended; absent while it runs and where it was cut off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<ScriptEnd>,
+}
+
+/// What the reader knows that the journal does not.
+pub struct Observer<'a> {
+    /// This life of the sandbox.
+    pub epoch: Epoch,
+    /// Is the boot's runner still there?
+    pub lives: &'a dyn Fn(&Runner) -> bool,
+}
+
+impl Status {
+    /// The status where no boot has begun.
+    pub fn none(summary: impl Into<String>) -> Self {
+        Self {
+            schema: SCHEMA.into(),
+            state: State::None,
+            summary: summary.into(),
+            phase: None,
+            interrupted: None,
+            boot: None,
+            phases: Vec::new(),
+            tools: Vec::new(),
+            script: None,
+            journal: None,
+            unreadable_lines: 0,
+        }
+    }
+
+    /// All problems with their phases, in order.
+    pub fn problems(&self) -> impl Iterator<Item = (PhaseName, &Problem)> {
+        self.phases
+            .iter()
+            .flat_map(|p| p.problems.iter().map(move |problem| (p.name, problem)))
+    }
+}
+
+/// Folds the records of a journal, oldest first, to the status of its newest boot.
+pub fn fold(records: &[Record], observer: &Observer<'_>) -> Status {
+    let newest = records
+        .iter()
+        .rposition(|r| matches!(r.event, Event::BootBegan(_)));
+    let Some((head, rest)) = newest.and_then(|i| records.get(i..)?.split_first()) else {
+        return Status::none("no boot has begun here");
+    };
+    let Event::BootBegan(began) = &head.event else {
+        return Status::none("no boot has begun here");
+    };
+    if !same_life(&began.runner.epoch, &observer.epoch) {
+        return Status::none("no boot has begun since this sandbox was started");
+    }
+    let mut status = begin(began, head.at);
+    let mut end = None;
+    for record in rest {
+        match &record.event {
+            Event::BootBegan(_) => {}
+            Event::PhaseBegan { phase } => enter(&mut status, *phase, record.at),
+            Event::PhaseEnded(ended) => leave(&mut status, ended),
+            Event::ScriptBegan(run) => {
+                status.script = Some(Script {
+                    run: run.clone(),
+                    end: None,
+                })
+            }
+            Event::ScriptEnded { run, end } => {
+                status.script = Some(Script {
+                    run: run.clone(),
+                    end: Some(*end),
+                });
+            }
+            Event::BootEnded(ended) => end = Some((ended, record.at)),
+        }
+    }
+    match end {
+        Some((ended, at)) => finish(&mut status, ended, at),
+        None if (observer.lives)(&began.runner) => under_way(&mut status),
+        None => cut_off(&mut status),
+    }
+    status
+}
+
+/// Unknown parts (`/proc` hidden) don't tell two lives apart.
+fn same_life(a: &Epoch, b: &Epoch) -> bool {
+    let equal = |a: u64, b: u64| a == b || a == 0 || b == 0;
+    a.kernel_boot == b.kernel_boot
+        && equal(a.pid_namespace, b.pid_namespace)
+        && equal(a.init_start, b.init_start)
+}
+
+fn begin(began: &BootBegan, at: Timestamp) -> Status {
+    let phase = |name: &PhaseName| Phase {
+        name: *name,
+        state: PhaseState::Pending,
+        began: None,
+        elapsed_ms: None,
+        problems: Vec::new(),
+        notes: Vec::new(),
+    };
+    Status {
+        state: State::Running,
+        boot: Some(Boot {
+            id: began.boot.clone(),
+            instance: began.instance.clone(),
+            agent: began.agent.clone(),
+            began: at,
+            ended: None,
+            elapsed_ms: None,
+            pid: began.runner.pid,
+            logs: began.logs.clone(),
+        }),
+        phases: began.phases.iter().map(phase).collect(),
+        ..Status::none("")
+    }
+}
+
+fn enter(status: &mut Status, name: PhaseName, at: Timestamp) {
+    status.phase = Some(name);
+    if let Some(phase) = status.phases.iter_mut().find(|p| p.name == name) {
+        phase.state = PhaseState::Running;
+        phase.began = Some(at);
+    }
+}
+
+fn leave(status: &mut Status, ended: &PhaseEnded) {
+    if let Some(phase) = status.phases.iter_mut().find(|p| p.name == ended.phase) {
+        phase.state = PhaseState::Ended(ended.result);
+        phase.elapsed_ms = Some(ended.elapsed_ms);
+        phase.problems.clone_from(&ended.problems);
+        phase.notes.clone_from(&ended.notes);
+    }
+    if !ended.tools.is_empty() {
+        status.tools.clone_from(&ended.tools);
+    }
+}
+
+fn finish(status: &mut Status, ended: &BootEnded, at: Timestamp) {
+    if let Some(boot) = &mut status.boot {
+        boot.ended = Some(at);
+        boot.elapsed_ms = Some(ended.elapsed_ms);
+    }
+    for phase in &mut status.phases {
+        match phase.state {
+            PhaseState::Pending => phase.state = PhaseState::NotRun,
+            PhaseState::Running => phase.state = PhaseState::Ended(PhaseResult::Interrupted),
+            _ => {}
+        }
+    }
+    status.phase = ended.phase;
+    status.interrupted.clone_from(&ended.interrupted);
+    let (state, summary) = match ended.outcome {
+        Outcome::Complete => (State::Complete, "complete".to_owned()),
+        Outcome::Degraded => (
+            State::Degraded,
+            format!("degraded: {}", first_problem(status)),
+        ),
+        Outcome::Failed => (State::Failed, failure(status)),
+    };
+    status.state = state;
+    status.summary = summary;
+}
+
+fn failure(status: &Status) -> String {
+    let phase = status.phase.map_or("boot", PhaseName::word);
+    match &status.interrupted {
+        Some(by) => format!("failed: interrupted in {phase} by {by}"),
+        None => format!("failed: {}", first_problem(status)),
+    }
+}
+
+/// The problem that decided: of the deciding phase, else the first of all.
+fn first_problem(status: &Status) -> String {
+    let decided = status.phase;
+    status
+        .problems()
+        .find(|(phase, _)| decided.is_none_or(|d| d == *phase))
+        .or_else(|| status.problems().next())
+        .map_or_else(
+            || format!("in {}", decided.map_or("boot", PhaseName::word)),
+            |(phase, problem)| format!("{}: {}", phase.word(), problem.message),
+        )
+}
+
+fn under_way(status: &mut Status) {
+    status.state = State::Running;
+    status.summary = match status.phase {
+        Some(phase) => format!("running: {}", phase.word()),
+        None => "running".into(),
+    };
+}
+
+fn cut_off(status: &mut Status) {
+    let running = status
+        .phases
+        .iter()
+        .find(|p| p.state == PhaseState::Running)
+        .map(|p| p.name);
+    let phase = running.or(status.phase);
+    for p in &mut status.phases {
+        match p.state {
+            PhaseState::Running => p.state = PhaseState::Ended(PhaseResult::Interrupted),
+            PhaseState::Pending => p.state = PhaseState::NotRun,
+            _ => {}
+        }
+    }
+    status.state = State::Failed;
+    status.phase = phase;
+    status.interrupted = Some("runner gone".into());
+    status.summary = format!(
+        "failed: interrupted in {} (the boot process is gone and left no end)",
+        phase.map_or("boot", PhaseName::word)
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(init_start: u64) -> Epoch {
+        Epoch {
+            kernel_boot: "k".into(),
+            pid_namespace: 1,
+            init_start,
+        }
+    }
+
+    fn began() -> Event {
+        Event::BootBegan(BootBegan {
+            boot: "b".into(),
+            runner: Runner {
+                pid: 9,
+                start_ticks: 5,
+                epoch: epoch(1),
+            },
+            instance: "i".into(),
+            agent: "0".into(),
+            phases: vec![PhaseName::Volume, PhaseName::Tools],
+            logs: "/logs".into(),
+        })
+    }
+
+    fn ended(outcome: Outcome, phase: Option<PhaseName>) -> Event {
+        Event::BootEnded(BootEnded {
+            outcome,
+            phase,
+            interrupted: None,
+            elapsed_ms: 5,
+        })
+    }
+
+    fn fold_events(events: Vec<Event>, lives: bool, init_start: u64) -> Status {
+        let records: Vec<Record> = events
+            .into_iter()
+            .map(|event| Record {
+                at: Timestamp::UNIX_EPOCH,
+                event,
+            })
+            .collect();
+        fold(
+            &records,
+            &Observer {
+                epoch: epoch(init_start),
+                lives: &|_| lives,
+            },
+        )
+    }
+
+    #[test]
+    fn no_event_no_boot() {
+        assert_eq!(fold_events(vec![], true, 1).state, State::None);
+    }
+
+    #[test]
+    fn only_its_own_event_makes_a_boot_complete() {
+        let end = || ended(Outcome::Complete, None);
+        assert_eq!(
+            fold_events(vec![began(), end()], false, 1).state,
+            State::Complete
+        );
+        assert_eq!(fold_events(vec![end()], true, 1).state, State::None);
+        let cut = fold_events(vec![began(), end(), began()], false, 1);
+        assert_eq!(cut.state, State::Failed, "the newest boot counts");
+    }
+
+    #[test]
+    fn a_boot_of_another_life_says_nothing() {
+        let status = fold_events(vec![began(), ended(Outcome::Complete, None)], false, 2);
+        assert_eq!(status.state, State::None);
+    }
+
+    #[test]
+    fn a_lost_runner_is_a_failure_that_names_the_phase() {
+        let events = || {
+            vec![
+                began(),
+                Event::PhaseBegan {
+                    phase: PhaseName::Tools,
+                },
+            ]
+        };
+        assert_eq!(fold_events(events(), true, 1).state, State::Running);
+        let lost = fold_events(events(), false, 1);
+        assert_eq!(
+            (lost.state, lost.phase),
+            (State::Failed, Some(PhaseName::Tools))
+        );
+        assert!(
+            lost.summary.starts_with("failed: interrupted in tools"),
+            "{}",
+            lost.summary
+        );
+    }
+
+    #[test]
+    fn a_failure_tells_its_deciding_problem() {
+        let problem = Problem::new("volume-full", "the volume is full", "make room");
+        let phase = Event::PhaseEnded(PhaseEnded {
+            phase: PhaseName::Volume,
+            result: PhaseResult::Failed,
+            elapsed_ms: 1,
+            problems: vec![problem],
+            notes: vec![],
+            tools: vec![],
+        });
+        let status = fold_events(
+            vec![
+                began(),
+                Event::PhaseBegan {
+                    phase: PhaseName::Volume,
+                },
+                phase,
+                ended(Outcome::Failed, Some(PhaseName::Volume)),
+            ],
+            false,
+            1,
+        );
+        assert_eq!(status.summary, "failed: volume: the volume is full");
+        assert_eq!(status.phases[1].state, PhaseState::NotRun);
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!(json["phases"][0]["state"], "failed");
+        assert_eq!(json["phases"][1]["state"], "not-run");
+    }
+}

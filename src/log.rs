@@ -1,0 +1,131 @@
+//! Log lines: one readable line an event on standard error, JSON where asked for, or
+//! the journal of the machine where standard error is connected to it.
+
+use crate::config::value::{LogFormat, LogLevel};
+use nix::sys::stat::fstat;
+use serde_json::{Map, Value};
+use std::fmt::{self, Write as _};
+use std::io;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+
+/// The identifier of the agent's entries: `journalctl -t agent`.
+const IDENTIFIER: &str = "agent";
+
+/// Sends log lines where they belong from here on. Later calls change nothing.
+pub fn start(format: LogFormat, level: LogLevel) {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    if stderr_is_the_journal()
+        && let Ok(journald) = tracing_journald::layer()
+    {
+        let journald = journald.with_syslog_identifier(IDENTIFIER.into());
+        let _ = tracing::subscriber::set_global_default(
+            tracing_subscriber::registry().with(level).with(journald),
+        );
+        return;
+    }
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .event_format(Line(format));
+    let _ = tracing::subscriber::set_global_default(
+        tracing_subscriber::registry().with(level).with(layer),
+    );
+}
+
+/// systemd sets `JOURNAL_STREAM` to the device and inode of the stream it connected
+/// (`systemd.exec(5)`). Only if standard error is still that one does it count.
+fn stderr_is_the_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    let Some((device, inode)) = stream.split_once(':') else {
+        return false;
+    };
+    fstat(io::stderr())
+        .is_ok_and(|s| device.parse() == Ok(s.st_dev) && inode.parse() == Ok(s.st_ino))
+}
+
+struct Line(LogFormat);
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut out: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let level = *event.metadata().level();
+        match self.0 {
+            LogFormat::Text => writeln!(out, "{}", text_line(level, &fields)),
+            LogFormat::Json => writeln!(out, "{}", json_line(level, fields)),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Map<String, Value>,
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            self.others
+                .insert(field.name().into(), format!("{value:?}").into());
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.message.push_str(value);
+        } else {
+            self.others.insert(field.name().into(), value.into());
+        }
+    }
+}
+
+fn text_line(level: Level, fields: &Fields) -> String {
+    let phase = fields.others.get("phase").and_then(Value::as_str);
+    let word = match level {
+        Level::ERROR => "error: ",
+        Level::WARN => "warning: ",
+        _ => "",
+    };
+    let place = phase.map(|p| format!("{p}: ")).unwrap_or_default();
+    one_line(&format!("agent: {place}{word}{}", fields.message))
+}
+
+fn json_line(level: Level, fields: Fields) -> String {
+    let mut object = Map::new();
+    object.insert("time".into(), jiff::Timestamp::now().to_string().into());
+    object.insert("level".into(), level.as_str().to_lowercase().into());
+    object.insert("message".into(), fields.message.into());
+    object.extend(fields.others);
+    Value::Object(object).to_string()
+}
+
+/// One event is one line, and no control sequence reaches the terminal.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}

@@ -1,0 +1,18 @@
+//! `agent`: the guest's program. Parse, call, exit status; the rest is the library.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next();
+    let rest: Vec<OsString> = arguments.collect();
+    // PID 1 is entered before the machinery of the other commands is touched: what it
+    // pages in, it keeps.
+    if let Some((first, rest)) = rest.split_first()
+        && first == "init"
+    {
+        return agent::init::main(rest.to_vec()).into();
+    }
+    agent::cli::main(program.into_iter().chain(rest).collect()).into()
+}

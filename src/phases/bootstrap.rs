@@ -1,0 +1,294 @@
+//! The user's script: last, once an instance and payload, and for its user's eyes only.
+//!
+//! Before it starts, its beginning is in the ledger and on the disk; after it has
+//! ended, its end is. So a run that succeeded is never repeated, one that was cut off
+//! is, and one that ended badly is not, unless somebody asks.
+
+mod scratch;
+
+pub use scratch::sweep;
+
+use super::shebang::{self, Fault, Shebang};
+use crate::config::value::{Retry, human};
+use crate::engine::command::{self, End, Invocation, Log};
+use crate::engine::{Context, Report};
+use crate::journal::Problem;
+use crate::journal::event::{Event, ScriptEnd, ScriptRun};
+use crate::journal::ledger::{self, History};
+use crate::plan::ScriptWork;
+use crate::sys::signals;
+use scratch::Scratch;
+use std::ffi::OsString;
+use std::time::Duration;
+
+/// What to do about a script that ended badly.
+const AGAIN: &str = "mend the script and recreate the sandbox, or run `agent boot --again`";
+
+/// Runs the script, or says why it is not run.
+pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
+    let Some(script) = cx.script.take() else {
+        return Report::failed(Problem::new(
+            "script-lost",
+            "the user script is planned but was not handed over",
+            "start the sandbox again",
+        ));
+    };
+    let (mut ledger, records) = match cx.open_ledger() {
+        Ok(open) => open,
+        Err(e) => return Report::failed(no_ledger(&e)),
+    };
+    let history = ledger::history(&records, &cx.plan.instance.id, &work.sha256);
+    let run = ScriptRun {
+        instance: cx.plan.instance.id.clone(),
+        payload: work.sha256.clone(),
+        attempt: history.attempts + 1,
+    };
+    if let Some(report) = settled(work, &history, &run, cx) {
+        return report;
+    }
+    let mut report = Report::default();
+    report.notes.extend(why_again(work, &history));
+
+    let begin = Event::ScriptBegan(run.clone());
+    if let Err(e) = ledger.append_durably(begin.clone()) {
+        return Report::failed(no_ledger(&e));
+    }
+    cx.record(begin);
+    let end = match execute(script.bytes(), work, cx).await {
+        Ok(end) => end,
+        Err(problem) => {
+            record_end(&mut ledger, &run, ScriptEnd::NotStarted(0), cx);
+            report.problems.extend(Report::failed(problem).problems);
+            return report;
+        }
+    };
+    report.notes.push(format!("attempt {}", run.attempt));
+    let recorded = match &end {
+        End::Exited(status) => Some(ScriptEnd::Exit(*status)),
+        End::Deadline => Some(ScriptEnd::Deadline(millis(deadline(cx)))),
+        End::NotStarted(e) => Some(ScriptEnd::NotStarted(e.raw_os_error().unwrap_or(0))),
+        // Cut off: no end is recorded, so the next boot repeats it.
+        End::Signaled(_) | End::Cancelled => None,
+    };
+    if let Some(recorded) = recorded
+        && !record_end(&mut ledger, &run, recorded, cx)
+    {
+        return Report::failed(no_ledger(&std::io::Error::other(
+            "its end could not be recorded",
+        )));
+    }
+    if let Some(problem) = judge(&end, &run, cx) {
+        report.problems.extend(Report::failed(problem).problems);
+    }
+    report
+}
+
+/// A script that has run to its end on this instance is not run again.
+fn settled(
+    work: &ScriptWork,
+    history: &History,
+    run: &ScriptRun,
+    cx: &mut Context<'_>,
+) -> Option<Report> {
+    let end = history.last?;
+    if work.again || (!end.good() && work.retry == Retry::NextBoot) {
+        return None;
+    }
+    let last = ScriptRun {
+        attempt: history.attempts,
+        ..run.clone()
+    };
+    cx.record(Event::ScriptEnded { run: last, end });
+    let at = history
+        .at
+        .map(|t| t.strftime("%F %T UTC").to_string())
+        .unwrap_or_default();
+    if end.good() {
+        return Some(Report {
+            notes: vec![format!(
+                "already ran on this instance, at {at} (attempt {}); not repeated",
+                history.attempts
+            )],
+            ..Report::default()
+        });
+    }
+    let how = match end {
+        ScriptEnd::Exit(status) => format!("ended with status {status}"),
+        ScriptEnd::Deadline(ms) => {
+            format!("did not end within {}", human(Duration::from_millis(ms)))
+        }
+        ScriptEnd::NotStarted(_) => "could not be started".into(),
+    };
+    let message = format!(
+        "the user script {how} on this instance, at {at} (attempt {}); it is not repeated",
+        history.attempts
+    );
+    Some(Report::failed(Problem::new(
+        "script-failed-before",
+        message,
+        AGAIN,
+    )))
+}
+
+fn why_again(work: &ScriptWork, history: &History) -> Option<String> {
+    let attempts = history.attempts;
+    match (attempts, history.last) {
+        (0, _) => None,
+        (_, None) => Some(format!(
+            "attempt {attempts} was cut off before its end; repeating"
+        )),
+        (_, Some(_)) if work.again => Some("running again because it was asked for".into()),
+        (_, Some(_)) => Some(format!(
+            "attempt {attempts} ended badly; trying again (bootstrap.retry)"
+        )),
+    }
+}
+
+async fn execute(bytes: &[u8], work: &ScriptWork, cx: &Context<'_>) -> Result<End, Problem> {
+    let no_file = |what: &str, e: std::io::Error| {
+        Problem::new(
+            "script-unwritable",
+            format!("{what} cannot be made: {e}"),
+            "make room in /tmp, /dev/shm or on the volume",
+        )
+    };
+    let (file, path) = cx
+        .open_log("user-script")
+        .map_err(|e| no_file("the script's log", e))?;
+    let mut log = Log::new(file, path);
+    let shebang = match shebang::parse(bytes) {
+        Ok(shebang) => shebang,
+        Err(fault) => return Err(unusable(fault).log(&log.path)),
+    };
+    if let Some(s) = &shebang
+        && !s.interpreter.is_file()
+    {
+        // Its name is a part of the script: it is told in the private log alone.
+        log.say(&format!(
+            "the interpreter {} does not exist",
+            s.interpreter.display()
+        ));
+        return Err(Problem::new(
+            "script-interpreter",
+            "the program that the script's first line names is not in this image",
+            "correct the first line, or add the program to the image; the log names it",
+        )
+        .log(&log.path));
+    }
+    let scratch = Scratch::write(bytes, cx).map_err(|e| no_file("the script's private file", e))?;
+    let what = Invocation {
+        argv: argv(shebang, &scratch),
+        cwd: cx.user().home.clone(),
+        environment: &work.environment,
+    };
+    Ok(command::run(&what, &mut log, cx).await)
+}
+
+/// The script itself where its filesystem allows that; on a noexec one, what the
+/// kernel would have run: the interpreter, its argument, the script.
+fn argv(shebang: Option<Shebang>, scratch: &Scratch) -> Vec<OsString> {
+    let path = scratch.script().into_os_string();
+    match shebang {
+        Some(s) if scratch.noexec() => {
+            [Some(s.interpreter.into_os_string()), s.argument, Some(path)]
+                .into_iter()
+                .flatten()
+                .collect()
+        }
+        _ => vec![path],
+    }
+}
+
+fn unusable(fault: Fault) -> Problem {
+    let (message, next) = match fault {
+        Fault::Absent => (
+            "the user script has no #! line",
+            "begin it with #!/bin/bash or another interpreter, and recreate the sandbox",
+        ),
+        Fault::CarriageReturn => (
+            "the user script has Windows line ends, so its interpreter is not found",
+            "convert it (dos2unix), and recreate the sandbox",
+        ),
+        Fault::Unusable => (
+            "the user script's first line names no interpreter that the kernel can run",
+            "begin it with an absolute path, such as #!/bin/bash, and recreate the sandbox",
+        ),
+    };
+    Problem::new("script-first-line", message, next)
+}
+
+fn record_end(
+    ledger: &mut crate::journal::file::Appender,
+    run: &ScriptRun,
+    end: ScriptEnd,
+    cx: &mut Context<'_>,
+) -> bool {
+    let event = Event::ScriptEnded {
+        run: run.clone(),
+        end,
+    };
+    let written = ledger.append_durably(event.clone());
+    cx.record(event);
+    written.is_ok()
+}
+
+fn judge(end: &End, run: &ScriptRun, cx: &Context<'_>) -> Option<Problem> {
+    let log = cx.place.path.join("logs/user-script.log");
+    let attempt = run.attempt;
+    let problem = match end {
+        End::Exited(0) => return None,
+        End::Exited(status) => Problem::new(
+            "script-failed",
+            format!("the user script ended with status {status} (attempt {attempt})"),
+            AGAIN,
+        ),
+        End::Signaled(signal) => Problem::new(
+            "script-killed",
+            format!(
+                "the user script was killed by {} (attempt {attempt})",
+                signals::name(*signal)
+            ),
+            "it is repeated at the next boot; SIGKILL without an operator is most often the memory limit",
+        ),
+        End::Deadline => Problem::new(
+            "script-deadline",
+            format!(
+                "the user script did not end within {} (attempt {attempt})",
+                human(deadline(cx))
+            ),
+            "raise bootstrap.deadline, or make the script shorter; then recreate the sandbox, or run `agent boot --again`",
+        ),
+        End::Cancelled => Problem::new(
+            "script-interrupted",
+            format!("the user script was cut off by a request to stop (attempt {attempt})"),
+            "it is repeated at the next boot",
+        ),
+        End::NotStarted(e) => Problem::new(
+            "script-not-started",
+            format!("the user script cannot be started: {e}"),
+            "check that its interpreter can be executed by the sandbox user",
+        ),
+    };
+    Some(problem.log(log))
+}
+
+fn deadline(cx: &Context<'_>) -> Duration {
+    let phases = cx.plan.phases.iter();
+    phases
+        .filter(|p| p.name == cx.phase)
+        .map(|p| p.deadline.0)
+        .next()
+        .unwrap_or_default()
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn no_ledger(e: &std::io::Error) -> Problem {
+    Problem::new(
+        "ledger-unwritable",
+        format!("that the user script ran cannot be recorded: {e}"),
+        "make room on the volume: without the record the script might run twice",
+    )
+}

@@ -1,0 +1,96 @@
+//! The private file that the script is run from. It lies in memory where the sandbox
+//! has such a place, belongs to the user, and is gone when this value is.
+
+use crate::engine::Context;
+use crate::sys::beneath::Dir;
+use crate::sys::files;
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::fchown;
+use std::path::{Path, PathBuf};
+
+/// How the directories are called; what a killed boot left is found by it.
+const PREFIX: &str = "agent-script-";
+
+/// The script's name in its directory.
+const NAME: &str = "user-script";
+
+/// A directory of the user's with the script in it.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    /// Writes the script where it can be kept private: in memory first, so that a power
+    /// cut leaves nothing; else in the state directory.
+    pub(super) fn write(bytes: &[u8], cx: &Context<'_>) -> io::Result<Self> {
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for base in candidates(Some(&cx.place.path)) {
+            match Self::write_in(&base, bytes, cx) {
+                Ok(scratch) => return Ok(scratch),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    fn write_in(base: &Path, bytes: &[u8], cx: &Context<'_>) -> io::Result<Self> {
+        let name = format!("{PREFIX}{:016x}", fastrand::u64(..));
+        let owner = cx.credentials().map(|_| cx.owner());
+        let dir = Dir::open(base)?.make_path(Path::new(&name), 0o700, owner)?;
+        // From here on a failure removes what was made.
+        let scratch = Self {
+            path: base.join(name),
+        };
+        let mut file = dir.create_new(NAME, 0o500)?;
+        file.write_all(bytes)?;
+        if let Some((uid, gid)) = owner {
+            fchown(&file, Some(uid), Some(gid))?;
+        }
+        Ok(scratch)
+    }
+
+    /// The script's path.
+    pub(super) fn script(&self) -> PathBuf {
+        self.path.join(NAME)
+    }
+
+    /// Does its filesystem refuse to execute programs?
+    pub(super) fn noexec(&self) -> bool {
+        files::space(&self.path).is_ok_and(|s| s.noexec)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Directories in memory, then the state directory.
+fn candidates(state: Option<&Path>) -> Vec<PathBuf> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR")
+        .map(PathBuf::from)
+        .filter(|p| p.is_absolute());
+    let in_memory = state
+        .map(Path::to_owned)
+        .into_iter()
+        .chain(runtime)
+        .chain(["/dev/shm".into(), "/tmp".into()])
+        .filter(|p| files::in_memory(p));
+    let mut all: Vec<PathBuf> = in_memory.collect();
+    all.extend(state.map(Path::to_owned));
+    all
+}
+
+/// Removes what a boot that was killed left of its script.
+pub fn sweep(state: Option<&Path>) {
+    for base in candidates(state) {
+        for entry in fs::read_dir(&base).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The phases, one file each. A phase takes its part of the plan and reports what it
+//! found; it decides nothing about the boot.
+//!
+//! A new phase is a variant of [`Work`] (what is planned), a file here (how it is
+//! done), and a line below.
+
+pub mod bootstrap;
+pub mod mise;
+pub mod shebang;
+pub mod tools;
+pub mod volume;
+
+use crate::engine::{Context, Report};
+use crate::plan::Work;
+
+/// Runs one phase's work.
+pub async fn run(work: &Work, cx: &mut Context<'_>) -> Report {
+    match work {
+        Work::Skip { reason } => Report::skipped(reason.clone()),
+        Work::Refuse { problem } => Report::failed(problem.clone()),
+        Work::Volumes { volumes } => volume::run(volumes, cx).await,
+        Work::Tools(tools) => tools::run(tools, cx).await,
+        Work::Script(script) => bootstrap::run(script, cx).await,
+    }
+}

@@ -1,0 +1,95 @@
+//! What a plan needs to know of the machine it is for.
+
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// The machine, as far as it decides the plan.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Whose sandbox it is.
+    pub user: SandboxUser,
+    /// How the agent becomes that user.
+    pub switch: Switch,
+    /// Which container or machine it is.
+    pub instance: Instance,
+    /// The image's PATH.
+    pub image_path: String,
+    /// The mise program, where there is one.
+    pub mise: Option<PathBuf>,
+    /// mise's data directory for this user.
+    pub mise_data: PathBuf,
+    /// Is there a user's own mise config?
+    pub user_mise_config: Option<PathBuf>,
+    /// The user script.
+    pub payload: Payload,
+    /// `GIT_CONFIG_COUNT` as it is set already.
+    pub git_config_count: u32,
+    /// What was noticed on the way that is no error.
+    pub notes: Vec<String>,
+}
+
+/// The user that the sandbox is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SandboxUser {
+    /// Login name.
+    pub name: String,
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// All groups, the primary one first.
+    pub groups: Vec<u32>,
+    /// Home directory.
+    pub home: PathBuf,
+    /// Login shell.
+    pub shell: PathBuf,
+}
+
+/// How the agent becomes the sandbox user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// It is that user already.
+    Same,
+    /// It changes user for each command.
+    Change,
+    /// It may not; these capabilities are missing.
+    Missing(Vec<&'static str>),
+}
+
+/// The name by which "once an instance" is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Instance {
+    /// Container id, pod UID, machine id, or what the config says.
+    pub id: String,
+    /// Where that was found.
+    pub source: String,
+}
+
+/// The user script as it was found, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// A variable's or a file's name.
+    pub source: String,
+    /// What is there.
+    pub state: PayloadState,
+}
+
+/// What was found of the user script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PayloadState {
+    /// None is given, or it is empty.
+    Absent,
+    /// A script.
+    Script {
+        /// Length in bytes.
+        bytes: usize,
+        /// SHA-256 in hexadecimal.
+        sha256: String,
+    },
+    /// Something that is no script; the text says why, without a byte of it.
+    Undecodable(String),
+    /// A file that is missing or unreadable; the text says why.
+    Unreadable(String),
+    /// Both the variable and the file are given.
+    Ambiguous,
+}

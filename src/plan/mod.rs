@@ -1,0 +1,227 @@
+//! What will be done: an ordered list of phases with concrete commands.
+//!
+//! A [`Plan`] is pure data. [`resolve`](resolve()) makes it from the [`Config`] and the
+//! [`Facts`] of a machine, the engine runs it, `agent plan` prints it. It holds no
+//! secret: the user script stands in it by length and hash.
+//!
+//! [`Config`]: crate::config::Config
+
+mod facts;
+mod resolve;
+mod text;
+
+pub use facts::{Facts, Instance, Payload, PayloadState, SandboxUser, Switch};
+pub use resolve::resolve;
+
+use crate::config::value::{Bytes, OnBootFailure, OnFailure, Retry, Span};
+use crate::journal::Problem;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The version of the plan's JSON form.
+pub const SCHEMA: &str = "agent.plan/1";
+
+/// A phase's name; also what a failure is filed under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PhaseName {
+    /// The configuration itself, and what it asks of this machine.
+    Config,
+    /// Mount points.
+    Volume,
+    /// Reconciling with mise.
+    Tools,
+    /// The user's bootstrap script.
+    UserScript,
+}
+
+impl PhaseName {
+    /// The name as it is written everywhere.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Volume => "volume",
+            Self::Tools => "tools",
+            Self::UserScript => "user-script",
+        }
+    }
+}
+
+/// A whole boot, before it happens.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// The container or machine it is for.
+    pub instance: Instance,
+    /// Whose sandbox it is.
+    pub user: SandboxUser,
+    /// What was read, lowest first.
+    pub config_files: Vec<String>,
+    /// What a failed boot means for the workload.
+    pub on_failure: OnBootFailure,
+    /// Deadline of the whole boot, in milliseconds.
+    pub deadline: Span,
+    /// From TERM to KILL for a command, in milliseconds.
+    pub grace: Span,
+    /// The phases, in order.
+    pub phases: Vec<Phase>,
+    /// What was noticed on the way that is no error.
+    pub notes: Vec<String>,
+}
+
+/// One phase.
+#[derive(Clone, Debug, Serialize)]
+pub struct Phase {
+    /// Its name.
+    pub name: PhaseName,
+    /// Deadline of the whole phase, in milliseconds.
+    pub deadline: Span,
+    /// What is done.
+    pub work: Work,
+}
+
+/// What a phase does.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Work {
+    /// Nothing, for this reason.
+    Skip {
+        /// Why.
+        reason: String,
+    },
+    /// It cannot be done, which is already known; the phase fails.
+    Refuse {
+        /// Why, and the way out.
+        problem: Problem,
+    },
+    /// Mount points are made and checked.
+    Volumes {
+        /// In order.
+        volumes: Vec<VolumeWork>,
+    },
+    /// Tools are reconciled.
+    Tools(ToolsWork),
+    /// The user script is run.
+    Script(ScriptWork),
+}
+
+/// One mount point.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VolumeWork {
+    /// Where.
+    pub target: PathBuf,
+    /// What is mounted there first, where nothing is.
+    pub mount: Option<MountWork>,
+    /// The mount source that must be found; `None` accepts any.
+    pub source: Option<String>,
+    /// Accepted filesystem types; empty accepts any.
+    pub fstype: Vec<String>,
+    /// Must the user be able to write?
+    pub writable: bool,
+    /// Must it belong to the user?
+    pub owned: bool,
+    /// Is it given to the user where it doesn't?
+    pub chown: bool,
+    /// Least free space, in bytes.
+    pub min_free: Bytes,
+    /// Least free inodes.
+    pub min_inodes: u64,
+    /// What too little of either means.
+    pub on_full: OnFailure,
+    /// What any other problem means.
+    pub on_failure: OnFailure,
+    /// Directories made beneath it, as the user.
+    pub directories: Vec<PathBuf>,
+    /// Files copied to it where it is empty, as the user.
+    pub skeleton: Option<PathBuf>,
+}
+
+/// A mount that the agent makes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MountWork {
+    /// Device, export or pseudo-name.
+    pub source: String,
+    /// Filesystem type.
+    pub fstype: String,
+    /// Options.
+    pub options: Vec<String>,
+    /// Deadline in milliseconds.
+    #[serde(skip_deserializing, default = "no_deadline")]
+    pub deadline: Span,
+}
+
+fn no_deadline() -> Span {
+    Span::seconds(30)
+}
+
+/// Reconciling with mise.
+#[derive(Clone, Debug, Serialize)]
+pub struct ToolsWork {
+    /// Trusts the user's own config; absent where there is none.
+    pub trust: Option<Command>,
+    /// Installs what is missing.
+    pub install: Command,
+    /// Lists what is there, as JSON.
+    pub list: Command,
+    /// Attempts in all where the network fails.
+    pub attempts: u32,
+    /// What a missing tool means.
+    pub on_failure: OnFailure,
+}
+
+/// Running the user script.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScriptWork {
+    /// Where it came from.
+    pub source: String,
+    /// Length in bytes.
+    pub bytes: usize,
+    /// SHA-256 in hexadecimal.
+    pub sha256: String,
+    /// Whether one that ended badly is tried again.
+    pub retry: Retry,
+    /// Run it whatever the ledger says (`--again`).
+    pub again: bool,
+    /// Its environment.
+    pub environment: Environment,
+}
+
+/// One command, run as the sandbox user.
+#[derive(Clone, Debug, Serialize)]
+pub struct Command {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Working directory.
+    pub cwd: PathBuf,
+    /// Its environment.
+    pub environment: Environment,
+}
+
+/// The environment that a command is given, and no other.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Environment {
+    /// Variables passed on from the agent's own where they are set; a trailing `*`
+    /// matches any ending.
+    pub pass: Vec<String>,
+    /// Variables that are set where none of that name is passed on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub default: BTreeMap<String, String>,
+    /// Variables that are set whatever was passed on.
+    pub set: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// Is the variable `name` passed on?
+    pub fn passes(&self, name: &str) -> bool {
+        name != crate::stub::payload::VARIABLE
+            && self
+                .pass
+                .iter()
+                .any(|pattern| match pattern.strip_suffix('*') {
+                    Some(start) => name.starts_with(start),
+                    None => name == pattern,
+                })
+    }
+}

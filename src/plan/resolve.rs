@@ -1,0 +1,399 @@
+//! [`Config`] and [`Facts`] → [`Plan`].
+
+use super::facts::{Facts, PayloadState, Switch};
+use super::{
+    Command, Environment, MountWork, Phase, PhaseName, Plan, SCHEMA, ScriptWork, ToolsWork,
+    VolumeWork, Work,
+};
+use crate::config::value::{OnFailure, Span, ToolsMode};
+use crate::config::{Config, Volume};
+use crate::journal::Problem;
+use crate::stub::payload;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Variables that mise needs to work and that carry no secret of the workload.
+/// `GITHUB_TOKEN` lifts the rate limit of the github backend.
+const MISE_PASS: &[&str] = &[
+    "MISE_*",
+    "GITHUB_TOKEN",
+    "NPM_CONFIG_*",
+    "npm_config_*",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "LANG",
+    "LC_*",
+    "TZ",
+    "TMPDIR",
+    "XDG_*",
+];
+
+/// SSH addresses of the public forges and what a machine without keys reads instead.
+const GIT_REWRITES: &[(&str, &str)] = &[
+    ("https://github.com/", "git@github.com:"),
+    ("https://github.com/", "ssh://git@github.com/"),
+    ("https://gitlab.com/", "git@gitlab.com:"),
+    ("https://gitlab.com/", "ssh://git@gitlab.com/"),
+    ("https://bitbucket.org/", "git@bitbucket.org:"),
+    ("https://bitbucket.org/", "ssh://git@bitbucket.org/"),
+];
+
+/// Makes the plan. `again` asks for the user script whatever the ledger says.
+pub fn resolve(config: &Config, facts: &Facts, again: bool) -> Plan {
+    let mut phases = Vec::new();
+    let mut add = |name, deadline, work| {
+        phases.push(Phase {
+            name,
+            deadline,
+            work,
+        })
+    };
+    if let Switch::Missing(missing) = &facts.switch {
+        let problem = cannot_change_user(facts, missing);
+        add(
+            PhaseName::Config,
+            Span::seconds(1),
+            Work::Refuse { problem },
+        );
+    }
+    add(
+        PhaseName::Volume,
+        volume_deadline(config),
+        volumes(config, facts),
+    );
+    add(
+        PhaseName::Tools,
+        config.tools.deadline,
+        tools(config, facts),
+    );
+    add(
+        PhaseName::UserScript,
+        config.bootstrap.deadline,
+        script(config, facts, again),
+    );
+    Plan {
+        schema: SCHEMA,
+        instance: facts.instance.clone(),
+        user: facts.user.clone(),
+        config_files: config.sources.clone(),
+        on_failure: config.boot.on_failure,
+        deadline: config.boot.deadline,
+        grace: config.boot.grace,
+        phases,
+        notes: facts.notes.clone(),
+    }
+}
+
+fn cannot_change_user(facts: &Facts, missing: &[&str]) -> Problem {
+    let user = &facts.user;
+    Problem::new(
+        "cannot-change-user",
+        format!(
+            "root without {} cannot become user {}",
+            missing.join(" and "),
+            user.name
+        ),
+        format!(
+            "start the container with --user {}:{}, or add the capability with --cap-add",
+            user.uid, user.gid
+        ),
+    )
+}
+
+/// Checks take milliseconds; a mount has its own deadline.
+fn volume_deadline(config: &Config) -> Span {
+    let mounts = config.volumes.iter().filter_map(|v| v.mount.as_ref());
+    let total = mounts.map(|m| m.deadline.0).sum::<std::time::Duration>();
+    Span(std::time::Duration::from_secs(60) + total)
+}
+
+fn volumes(config: &Config, facts: &Facts) -> Work {
+    if config.volumes.is_empty() {
+        return Work::Skip {
+            reason: "no volume is declared".into(),
+        };
+    }
+    Work::Volumes {
+        volumes: config.volumes.iter().map(|v| volume(v, facts)).collect(),
+    }
+}
+
+fn volume(v: &Volume, facts: &Facts) -> VolumeWork {
+    let home = v.target == Path::new("~");
+    VolumeWork {
+        target: if home {
+            facts.user.home.clone()
+        } else {
+            v.target.clone()
+        },
+        mount: v.mount.as_ref().map(|m| MountWork {
+            source: m.source.clone(),
+            fstype: m.fstype.clone(),
+            options: m.options.clone(),
+            deadline: m.deadline,
+        }),
+        source: v.source.clone(),
+        fstype: v.fstype.clone(),
+        writable: v.writable,
+        owned: v.owned,
+        chown: v.chown,
+        min_free: v.min_free,
+        min_inodes: v.min_inodes,
+        on_full: v.on_full,
+        on_failure: if v.required {
+            OnFailure::Fail
+        } else {
+            OnFailure::Degrade
+        },
+        directories: v.directories.clone(),
+        skeleton: v.skeleton.clone(),
+    }
+}
+
+fn tools(config: &Config, facts: &Facts) -> Work {
+    let t = &config.tools;
+    let mise = match (t.enabled, &facts.mise) {
+        (ToolsMode::Off, _) => {
+            return Work::Skip {
+                reason: "tools.enabled is \"off\"".into(),
+            };
+        }
+        (ToolsMode::Auto, None) => {
+            return Work::Skip {
+                reason: "no mise on this machine".into(),
+            };
+        }
+        // Where mise is missing the command says so when it is started; the plan
+        // shows what would be run.
+        (_, None) => t.mise.clone().unwrap_or_else(|| "mise".into()),
+        (_, Some(found)) => found.clone(),
+    };
+    let mise = mise.to_string_lossy().into_owned();
+    let mut pass: Vec<String> = MISE_PASS.iter().map(|s| (*s).to_owned()).collect();
+    pass.extend(t.pass_environment.iter().cloned());
+    // Left to itself the npm backend spends 70 s on a network that is away; the agent
+    // retries by itself, with a cap.
+    let default = BTreeMap::from([("npm_config_fetch_retries".into(), "0".into())]);
+    let environment = Environment {
+        pass,
+        default,
+        set: user_variables(facts),
+    };
+    let command = |arguments: &[&str]| Command {
+        argv: std::iter::once(mise.as_str())
+            .chain(arguments.iter().copied())
+            .map(str::to_owned)
+            .collect(),
+        // mise trusts and installs the config of the directory it is started in; the
+        // root directory has none that a user could have written.
+        cwd: "/".into(),
+        environment: environment.clone(),
+    };
+    Work::Tools(ToolsWork {
+        trust: facts
+            .user_mise_config
+            .as_ref()
+            .map(|path| command(&["trust", "--quiet", &path.to_string_lossy()])),
+        install: command(&["install"]),
+        list: command(&["ls", "--current", "--json"]),
+        attempts: t.attempts,
+        on_failure: t.on_failure,
+    })
+}
+
+fn script(config: &Config, facts: &Facts, again: bool) -> Work {
+    let b = &config.bootstrap;
+    let source = &facts.payload.source;
+    let refuse = |code: &str, message: String, next: &str| Work::Refuse {
+        problem: Problem::new(code, message, next),
+    };
+    match &facts.payload.state {
+        PayloadState::Absent => Work::Skip {
+            reason: "no user script is given".into(),
+        },
+        PayloadState::Script { bytes, sha256 } => Work::Script(ScriptWork {
+            source: source.clone(),
+            bytes: *bytes,
+            sha256: sha256.clone(),
+            retry: b.retry,
+            again,
+            environment: script_environment(config, facts),
+        }),
+        PayloadState::Undecodable(why) => refuse(
+            "payload-undecodable",
+            format!("the user script in {source} cannot be decoded: {why}"),
+            "encode it again with `agent-stub encode FILE`, and recreate the instance",
+        ),
+        PayloadState::Unreadable(why) => refuse(
+            "payload-unreadable",
+            format!("the user script {source} cannot be read: {why}"),
+            "mount the file, or say bootstrap.optional = true where it may be missing",
+        ),
+        PayloadState::Ambiguous => refuse(
+            "payload-ambiguous",
+            format!(
+                "both ${} and {source} hold a user script",
+                payload::VARIABLE
+            ),
+            "give one of the two",
+        ),
+    }
+}
+
+/// The script sees what the workload will see: the container's environment with the
+/// user's variables, less the payload itself.
+fn script_environment(config: &Config, facts: &Facts) -> Environment {
+    let mut set = user_variables(facts);
+    if config.bootstrap.git_https {
+        let first = facts.git_config_count;
+        for (n, (to, from)) in (first..).zip(GIT_REWRITES) {
+            set.insert(format!("GIT_CONFIG_KEY_{n}"), format!("url.{to}.insteadOf"));
+            set.insert(format!("GIT_CONFIG_VALUE_{n}"), (*from).to_owned());
+        }
+        let count = first as usize + GIT_REWRITES.len();
+        set.insert("GIT_CONFIG_COUNT".into(), count.to_string());
+    }
+    set.extend(config.bootstrap.environment.clone());
+    Environment {
+        pass: vec!["*".into()],
+        set,
+        ..Environment::default()
+    }
+}
+
+/// What a login would set, with the contract's PATH: the user's programs, the shims,
+/// then the image's.
+pub(super) fn user_variables(facts: &Facts) -> BTreeMap<String, String> {
+    let user = &facts.user;
+    let text = |p: &Path| p.to_string_lossy().into_owned();
+    let path = [
+        text(&user.home.join(".local/bin")),
+        text(&facts.mise_data.join("shims")),
+    ]
+    .into_iter()
+    .chain(facts.image_path.split(':').map(str::to_owned))
+    .filter(|p| !p.is_empty())
+    .fold(Vec::<String>::new(), |mut all, p| {
+        if !all.contains(&p) {
+            all.push(p);
+        }
+        all
+    })
+    .join(":");
+    BTreeMap::from([
+        ("HOME".into(), text(&user.home)),
+        ("USER".into(), user.name.clone()),
+        ("LOGNAME".into(), user.name.clone()),
+        ("SHELL".into(), text(&user.shell)),
+        ("PATH".into(), path),
+    ])
+}
+
+impl Plan {
+    /// The variables of the workload: those of the user.
+    pub fn workload_variables(facts: &Facts) -> BTreeMap<String, String> {
+        user_variables(facts)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::facts::{Instance, Payload, SandboxUser};
+    use super::*;
+
+    pub(crate) fn facts() -> Facts {
+        Facts {
+            user: SandboxUser {
+                name: "iteron".into(),
+                uid: 1000,
+                gid: 1000,
+                groups: vec![1000],
+                home: "/home/iteron".into(),
+                shell: "/bin/bash".into(),
+            },
+            switch: Switch::Same,
+            instance: Instance {
+                id: "3f1c2a9b8d7e".into(),
+                source: "mount table".into(),
+            },
+            image_path: "/usr/local/bin:/usr/bin:/bin".into(),
+            mise: Some("/usr/local/bin/mise".into()),
+            mise_data: "/home/iteron/.local/share/mise".into(),
+            user_mise_config: None,
+            payload: Payload {
+                source: "$MINT_USER_BOOTSTRAP".into(),
+                state: PayloadState::Absent,
+            },
+            git_config_count: 0,
+            notes: vec![],
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_the_contract() {
+        let plan = resolve(&Config::default(), &facts(), false);
+        let names: Vec<_> = plan.phases.iter().map(|p| p.name.word()).collect();
+        assert_eq!(names, ["volume", "tools", "user-script"]);
+        let Work::Tools(tools) = &plan.phases[1].work else {
+            panic!()
+        };
+        assert_eq!(tools.install.argv, ["/usr/local/bin/mise", "install"]);
+        assert!(tools.trust.is_none());
+        assert_eq!(
+            tools.install.environment.set["PATH"],
+            "/home/iteron/.local/bin:/home/iteron/.local/share/mise/shims:/usr/local/bin:/usr/bin:/bin"
+        );
+        assert!(matches!(plan.phases[2].work, Work::Skip { .. }));
+    }
+
+    #[test]
+    fn the_payload_variable_is_passed_to_nobody() {
+        let environment = Environment {
+            pass: vec!["*".into()],
+            ..Environment::default()
+        };
+        assert!(environment.passes("ANTHROPIC_API_KEY"));
+        assert!(!environment.passes("MINT_USER_BOOTSTRAP"));
+    }
+
+    #[test]
+    fn mise_is_not_given_the_workloads_secrets() {
+        let plan = resolve(&Config::default(), &facts(), false);
+        let Work::Tools(tools) = &plan.phases[1].work else {
+            panic!()
+        };
+        assert!(tools.install.environment.passes("MISE_LOCKED"));
+        assert!(!tools.install.environment.passes("ANTHROPIC_API_KEY"));
+    }
+
+    #[test]
+    fn git_rewrites_stand_behind_those_already_set() {
+        let mut f = facts();
+        f.git_config_count = 2;
+        let set = script_environment(&Config::default(), &f).set;
+        assert_eq!(set["GIT_CONFIG_COUNT"], "8");
+        assert_eq!(set["GIT_CONFIG_VALUE_2"], "git@github.com:");
+        assert!(!set.contains_key("GIT_CONFIG_KEY_0"));
+    }
+
+    #[test]
+    fn root_without_capabilities_is_told_what_is_missing() {
+        let mut f = facts();
+        f.switch = Switch::Missing(vec!["CAP_SETUID", "CAP_SETGID"]);
+        let plan = resolve(&Config::default(), &f, false);
+        let Work::Refuse { problem } = &plan.phases[0].work else {
+            panic!()
+        };
+        assert!(problem.message.contains("CAP_SETUID and CAP_SETGID"));
+        assert!(problem.next.contains("--user 1000:1000"));
+    }
+}

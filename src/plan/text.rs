@@ -1,0 +1,163 @@
+//! The plan as people read it.
+
+use super::{Command, Plan, ScriptWork, ToolsWork, VolumeWork, Work};
+use crate::config::value::{OnBootFailure, OnFailure, Retry};
+use std::fmt::{self, Display, Formatter};
+
+impl Display for Plan {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let u = &self.user;
+        writeln!(
+            f,
+            "instance  {} (from the {})",
+            self.instance.id, self.instance.source
+        )?;
+        writeln!(
+            f,
+            "user      {} ({}:{}), home {}",
+            u.name,
+            u.uid,
+            u.gid,
+            u.home.display()
+        )?;
+        let sources = match self.config_files.as_slice() {
+            [] => "none found; the container's defaults".to_owned(),
+            some => some.join(", "),
+        };
+        writeln!(f, "config    {sources}")?;
+        let policy = match self.on_failure {
+            OnBootFailure::Exit => "ends the sandbox",
+            OnBootFailure::Hold => "still starts the workload",
+        };
+        writeln!(
+            f,
+            "deadline  {} for the whole boot; a failed boot {policy}",
+            self.deadline
+        )?;
+        for note in &self.notes {
+            writeln!(f, "note      {note}")?;
+        }
+        for (n, phase) in (1..).zip(&self.phases) {
+            writeln!(
+                f,
+                "\n{n}. {}  (deadline {})",
+                phase.name.word(),
+                phase.deadline
+            )?;
+            for line in phase.work.lines() {
+                writeln!(f, "   {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Work {
+    /// What is done, a line a step.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Skip { reason } => vec![format!("skipped: {reason}")],
+            Self::Refuse { problem } => {
+                vec![
+                    format!("cannot be done: {}", problem.message),
+                    format!("next: {}", problem.next),
+                ]
+            }
+            Self::Volumes { volumes } => volumes.iter().flat_map(volume).collect(),
+            Self::Tools(tools) => tools_lines(tools),
+            Self::Script(script) => script_lines(script),
+        }
+    }
+}
+
+fn volume(v: &VolumeWork) -> Vec<String> {
+    let target = v.target.display();
+    let mut lines = Vec::new();
+    if let Some(m) = &v.mount {
+        let options = m.options.join(",");
+        lines.push(format!(
+            "mount {} at {target} ({} {options})",
+            m.source, m.fstype
+        ));
+    }
+    let mut checks = vec!["is a mount point".to_owned()];
+    checks.extend(v.source.iter().map(|s| format!("comes from {s}")));
+    if !v.fstype.is_empty() {
+        checks.push(format!("is {}", v.fstype.join(" or ")));
+    }
+    if v.owned {
+        checks.push(
+            if v.chown {
+                "belongs to the user (else given)"
+            } else {
+                "belongs to the user"
+            }
+            .into(),
+        );
+    }
+    if v.writable {
+        checks.push("is writable by the user".into());
+    }
+    let means = |o: OnFailure| match o {
+        OnFailure::Fail => "fails",
+        OnFailure::Degrade => "degrades",
+    };
+    lines.push(format!(
+        "check {target}: {}; otherwise the boot {}",
+        checks.join(", "),
+        means(v.on_failure)
+    ));
+    lines.push(format!(
+        "check {target}: {} and {} inodes free; otherwise the boot {}",
+        v.min_free,
+        v.min_inodes,
+        means(v.on_full)
+    ));
+    if let Some(skeleton) = &v.skeleton {
+        lines.push(format!(
+            "copy {} to {target} where it is empty",
+            skeleton.display()
+        ));
+    }
+    lines.extend(
+        v.directories
+            .iter()
+            .map(|d| format!("make {}", v.target.join(d).display())),
+    );
+    lines
+}
+
+fn tools_lines(t: &ToolsWork) -> Vec<String> {
+    let missing = match t.on_failure {
+        OnFailure::Fail => "fails the boot",
+        OnFailure::Degrade => "degrades the boot",
+    };
+    let mut lines: Vec<String> = t.trust.iter().map(run).collect();
+    lines.push(format!(
+        "{}  (up to {} attempts where the network fails)",
+        run(&t.install),
+        t.attempts
+    ));
+    lines.push(format!(
+        "{}  (each tool is checked on disk; a missing one {missing})",
+        run(&t.list)
+    ));
+    lines
+}
+
+fn run(c: &Command) -> String {
+    format!("run {} in {}", c.argv.join(" "), c.cwd.display())
+}
+
+fn script_lines(s: &ScriptWork) -> Vec<String> {
+    let hash = s.sha256.get(..12).unwrap_or(&s.sha256);
+    let again = match (s.again, s.retry) {
+        (true, _) => "whatever was recorded (asked for again)",
+        (false, Retry::Never) => "once on this instance; cut off, it is repeated at the next boot",
+        (false, Retry::NextBoot) => "at each boot until it succeeds on this instance",
+    };
+    vec![format!(
+        "run the script in {} ({} bytes, sha256 {hash}…) {again}",
+        s.source, s.bytes
+    )]
+}

@@ -1,0 +1,207 @@
+//! `agent try`: a whole boot on this machine, without root and without a container
+//! engine, in namespaces that end with it.
+//!
+//! What is real: PID 1, the boot, the phases, mise, the user's script, the lack of
+//! privilege. What is made: a throw-away home on a filesystem in memory, and a view of
+//! the machine in which everything else is read-only and other homes, /run and /tmp are
+//! empty. The network is the machine's own, and so are its abstract sockets: a
+//! rehearsal is for trying one's own script, not for running a stranger's.
+
+mod stage;
+
+pub use stage::play;
+
+use crate::config::{self, Sources};
+use crate::stub::payload::Script;
+use crate::survey;
+use crate::sys::{namespaces, signals, spawn};
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The rehearsal's user: the contract's.
+const UID: u32 = 1000;
+const USER: &str = "iteron";
+const HOME: &str = "/home/iteron";
+
+/// Where the rehearsal keeps what it shows to the sandbox; itself in memory.
+const PROPS: &str = "/run/rehearsal";
+
+/// What to rehearse.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The user script.
+    pub bootstrap: Option<PathBuf>,
+    /// The agent's configuration.
+    pub config: Option<PathBuf>,
+    /// What to run in the sandbox afterwards.
+    pub command: Vec<OsString>,
+}
+
+/// What the first process of the namespaces is told, as JSON on its standard input's
+/// replacement (a memory file).
+#[derive(Debug, Serialize, Deserialize)]
+struct Stage {
+    /// The user script, if any.
+    script: Option<Vec<u8>>,
+    /// The text of the config file, if any.
+    config: Option<String>,
+    /// Mount points, besides the home, that the config declares.
+    volumes: Vec<PathBuf>,
+    /// An open descriptor of mise's program file, if there is one.
+    mise: Option<i32>,
+    /// What `/etc/resolv.conf` leads to, and holds.
+    resolver: Option<(PathBuf, String)>,
+    /// The home that must not be seen.
+    hidden_home: Option<PathBuf>,
+    /// COMMAND; bytes, since it need not be UTF-8.
+    command: Vec<Vec<u8>>,
+}
+
+/// Rehearses, and returns COMMAND's status, or the state of the boot as `agent status`
+/// tells it.
+///
+/// # Errors
+/// One line that says why this machine or this request can't be rehearsed, and the way out.
+pub fn run(request: &Request) -> Result<u8, String> {
+    let (told, _mise) = prepare(request)?;
+    let json = serde_json::to_vec(&told).map_err(|e| e.to_string())?;
+    namespaces::give_up_root().map_err(|e| {
+        format!("root cannot become nobody for the rehearsal: {e}; run it as an ordinary user")
+    })?;
+    namespaces::enter(UID, UID).map_err(|e| {
+        format!(
+            "this machine does not let you make user namespaces: {e}; allow it with \
+             `sysctl kernel.unprivileged_userns_clone=1` (Debian), \
+             `sysctl kernel.apparmor_restrict_unprivileged_userns=0` (Ubuntu) or \
+             `sysctl user.max_user_namespaces=10000`, or run outside of a container"
+        )
+    })?;
+    namespaces::keep_mount_capability().map_err(|e| e.to_string())?;
+    start(&json).map_err(|e| format!("the rehearsal cannot be started: {e}"))
+}
+
+/// Reads what will no longer be reachable inside.
+fn prepare(request: &Request) -> Result<(Stage, Option<File>), String> {
+    use std::os::unix::ffi::OsStrExt;
+    let script = request.bootstrap.as_deref().map(read_script).transpose()?;
+    let sources = match &request.config {
+        Some(path) => Sources::file(path),
+        None => Sources {
+            directory: None,
+            main: "/nonexistent".into(),
+            ..Sources::standard()
+        },
+    };
+    let config = config::load(&sources).map_err(|errors| {
+        errors
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+    })?;
+    let (facts, _) = survey::survey(&config, None);
+    let mise = match &facts.mise {
+        Some(path) => Some(
+            File::options()
+                .read(true)
+                .custom_flags(OFlag::O_PATH.bits())
+                .open(fs::canonicalize(path).unwrap_or_else(|_| path.clone()))
+                .map_err(|e| format!("{}: {e}", path.display()))?,
+        ),
+        None => None,
+    };
+    let config_text = match &request.config {
+        Some(path) => {
+            Some(fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?)
+        }
+        None => None,
+    };
+    let told = Stage {
+        script: script.map(|s| s.bytes().to_vec()),
+        config: config_text,
+        volumes: config
+            .volumes
+            .iter()
+            .map(|v| v.target.clone())
+            .filter(|t| t != Path::new("~") && t != Path::new(HOME))
+            .collect(),
+        mise: mise.as_ref().map(AsRawFd::as_raw_fd),
+        resolver: fs::canonicalize("/etc/resolv.conf")
+            .ok()
+            .and_then(|path| Some((path.clone(), fs::read_to_string(path).ok()?))),
+        hidden_home: std::env::var_os("HOME")
+            .map(PathBuf::from)
+            .filter(|h| h.is_absolute()),
+        command: request
+            .command
+            .iter()
+            .map(|c| c.as_bytes().to_vec())
+            .collect(),
+    };
+    Ok((told, mise))
+}
+
+fn read_script(path: &Path) -> Result<Script, String> {
+    let told = |e: &dyn std::fmt::Display| format!("the bootstrap script {}: {e}", path.display());
+    let mut bytes = Vec::new();
+    crate::sys::files::open_regular(path)
+        .and_then(|f| {
+            f.take(crate::stub::payload::MAX_SCRIPT + 1)
+                .read_to_end(&mut bytes)
+        })
+        .map_err(|e| told(&e))?;
+    Script::from_bytes(bytes).map_err(|e| told(&e))
+}
+
+/// Starts the first process of the pid namespace and waits for it. It ends with this
+/// process, and the kernel ends the namespace with it.
+fn start(told: &[u8]) -> io::Result<u8> {
+    let memory = crate::sys::files::memory_file("rehearsal", told)?;
+    let number = memory.as_raw_fd();
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0("agent")
+        .args(["internal", "rehearse", &number.to_string()]);
+    command.stdin(Stdio::inherit());
+    spawn::prepare(
+        &mut command,
+        spawn::Setup {
+            parent_death: Some(Signal::SIGKILL),
+            ..spawn::Setup::default()
+        },
+    );
+    signals::block_all()?;
+    let child = command.spawn()?;
+    drop(memory);
+    let pid = i32::try_from(child.id()).unwrap_or(-1);
+    loop {
+        match signals::next(None) {
+            Some(libc::SIGCHLD) => {
+                let flag = nix::sys::wait::WaitPidFlag::WNOHANG;
+                match waitpid(Pid::from_raw(pid), Some(flag)) {
+                    Ok(WaitStatus::Exited(_, code)) => {
+                        return Ok(u8::try_from(code & 0xff).unwrap_or(1));
+                    }
+                    Ok(WaitStatus::Signaled(_, signal, _)) => {
+                        return Ok(128u8.saturating_add(u8::try_from(signal as i32).unwrap_or(127)));
+                    }
+                    _ => {}
+                }
+            }
+            // A signal from the terminal has reached the sandbox by itself.
+            Some(libc::SIGTERM | libc::SIGHUP) => signals::send(pid, libc::SIGTERM),
+            _ => {}
+        }
+    }
+}

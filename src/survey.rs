@@ -1,0 +1,230 @@
+//! What this machine is: the [`Facts`] that a plan needs. Reads, changes nothing.
+
+use crate::config::Config;
+use crate::plan::{Facts, Instance, Payload, PayloadState, SandboxUser, Switch};
+use crate::stub::payload::{self, Script};
+use crate::sys::privilege::{self, Need};
+use crate::sys::users::{Account, Database};
+use crate::sys::{files, instance};
+use nix::unistd::{access, getegid, geteuid, getgroups};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Where programs are looked for when the image says nothing (`environ(7)`, and what
+/// container engines set).
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The contract's sandbox user.
+const CONTRACT_USER: &str = "iteron";
+
+/// Looks at the machine. `payload` is the text of the payload variable. The script is
+/// returned beside the facts, so that it stands in nothing that is printed.
+pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>) {
+    let mut notes = Vec::new();
+    let user = sandbox_user(config, &mut notes);
+    let image_path = variable("PATH").unwrap_or_else(|| DEFAULT_PATH.to_owned());
+    let data_home = absolute("XDG_DATA_HOME").unwrap_or_else(|| user.home.join(".local/share"));
+    let config_home = absolute("XDG_CONFIG_HOME").unwrap_or_else(|| user.home.join(".config"));
+    let user_mise_config = config_home.join("mise/config.toml");
+    let (payload, script) = find_script(config, payload);
+    let facts = Facts {
+        switch: switch(&user),
+        instance: find_instance(config),
+        mise: find_mise(config, &image_path),
+        image_path,
+        mise_data: absolute("MISE_DATA_DIR").unwrap_or_else(|| data_home.join("mise")),
+        user_mise_config: user_mise_config
+            .symlink_metadata()
+            .is_ok()
+            .then_some(user_mise_config),
+        payload,
+        git_config_count: variable("GIT_CONFIG_COUNT")
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(0),
+        user,
+        notes,
+    };
+    (facts, script)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|v| !v.is_empty())
+}
+
+fn absolute(name: &str) -> Option<PathBuf> {
+    variable(name)
+        .map(PathBuf::from)
+        .filter(|p| p.is_absolute())
+}
+
+/// Whoever we are, unless we are root: then whom the config names, the contract's user,
+/// or root where there is neither.
+pub fn sandbox_user(config: &Config, notes: &mut Vec<String>) -> SandboxUser {
+    let database = Database::read(Path::new("/"));
+    let (euid, egid) = (geteuid().as_raw(), getegid().as_raw());
+    let wanted = &config.user;
+    let account: Option<Account> = if euid == 0 {
+        match (&wanted.name, wanted.uid) {
+            (Some(name), _) => database.by_name(name),
+            (None, Some(uid)) => database.by_uid(uid),
+            (None, None) => database
+                .by_name(CONTRACT_USER)
+                .or_else(|| database.by_uid(0)),
+        }
+    } else {
+        database.by_uid(euid)
+    };
+    let uid = if euid == 0 {
+        wanted.uid.or(account.as_ref().map(|a| a.uid)).unwrap_or(0)
+    } else {
+        euid
+    };
+    if euid != 0
+        && wanted
+            .uid
+            .or(account.as_ref().map(|a| a.uid))
+            .is_some_and(|w| w != euid)
+    {
+        notes.push(format!(
+            "the config names another user, but the agent runs as {euid} and cannot change"
+        ));
+    }
+    if euid == 0 && uid == 0 && wanted.name.as_deref().is_none_or(|n| n != "root") {
+        notes.push("no sandbox user is configured: everything runs as root".into());
+    }
+    let gid = if euid == 0 {
+        wanted
+            .gid
+            .or(account.as_ref().map(|a| a.gid))
+            .unwrap_or(uid)
+    } else {
+        egid
+    };
+    let name = wanted
+        .name
+        .clone()
+        .filter(|_| euid == 0 || account.is_none())
+        .or_else(|| account.as_ref().map(|a| a.name.clone()))
+        .unwrap_or_else(|| uid.to_string());
+    let groups = if euid == 0 {
+        database.groups_of(&name, gid)
+    } else {
+        let supplementary = getgroups().unwrap_or_default();
+        let mut all = vec![gid];
+        all.extend(
+            supplementary
+                .iter()
+                .map(|g| g.as_raw())
+                .filter(|g| *g != gid),
+        );
+        all
+    };
+    let home = wanted
+        .home
+        .clone()
+        .or_else(|| account.as_ref().map(|a| a.home.clone()))
+        .or_else(|| absolute("HOME"))
+        .unwrap_or_else(|| "/".into());
+    let shell = account
+        .map(|a| a.shell)
+        .filter(|s| !s.as_os_str().is_empty())
+        .unwrap_or_else(|| "/bin/sh".into());
+    SandboxUser {
+        name,
+        uid,
+        gid,
+        groups,
+        home,
+        shell,
+    }
+}
+
+fn switch(user: &SandboxUser) -> Switch {
+    if geteuid().as_raw() == user.uid {
+        return Switch::Same;
+    }
+    let missing: Vec<_> = [Need::SetUid, Need::SetGid]
+        .into_iter()
+        .filter(|need| !privilege::has(*need))
+        .map(Need::name)
+        .collect();
+    if missing.is_empty() {
+        Switch::Change
+    } else {
+        Switch::Missing(missing)
+    }
+}
+
+fn find_instance(config: &Config) -> Instance {
+    match &config.bootstrap.instance {
+        Some(id) => Instance {
+            id: id.clone(),
+            source: "config".into(),
+        },
+        None => {
+            let found = instance::find();
+            Instance {
+                id: found.id,
+                source: found.source.into(),
+            }
+        }
+    }
+}
+
+fn find_mise(config: &Config, path: &str) -> Option<PathBuf> {
+    let candidates: Vec<PathBuf> = match &config.tools.mise {
+        Some(named) => vec![named.clone()],
+        None => path
+            .split(':')
+            .filter(|d| d.starts_with('/'))
+            .map(|d| Path::new(d).join("mise"))
+            .collect(),
+    };
+    candidates
+        .into_iter()
+        .find(|p| p.is_file() && access(p, nix::unistd::AccessFlags::X_OK).is_ok())
+}
+
+fn find_script(config: &Config, text: Option<&[u8]>) -> (Payload, Option<Script>) {
+    let variable = format!("${}", payload::VARIABLE);
+    let absent = |source: String, state| (Payload { source, state }, None);
+    let given = text.is_some_and(|t| !t.trim_ascii().is_empty());
+    match (&config.bootstrap.file, given) {
+        (None, _) => match Script::decode(text.unwrap_or_default()) {
+            Ok(script) => found(variable, script),
+            Err(e) => absent(variable, PayloadState::Undecodable(e.to_string())),
+        },
+        (Some(file), true) => absent(file.display().to_string(), PayloadState::Ambiguous),
+        (Some(file), false) => {
+            let source = file.display().to_string();
+            match read_script(file) {
+                Ok(bytes) => match Script::from_bytes(bytes) {
+                    Ok(script) => found(source, Some(script).filter(|s| !s.bytes().is_empty())),
+                    Err(e) => absent(source, PayloadState::Undecodable(e.to_string())),
+                },
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound && config.bootstrap.optional => {
+                    absent(source, PayloadState::Absent)
+                }
+                Err(e) => absent(source, PayloadState::Unreadable(e.to_string())),
+            }
+        }
+    }
+}
+
+fn found(source: String, script: Option<Script>) -> (Payload, Option<Script>) {
+    let state = match &script {
+        Some(s) => PayloadState::Script {
+            bytes: s.bytes().len(),
+            sha256: s.sha256(),
+        },
+        None => PayloadState::Absent,
+    };
+    (Payload { source, state }, script)
+}
+
+fn read_script(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = files::open_regular(path)?;
+    let mut bytes = Vec::new();
+    file.take(payload::MAX_SCRIPT + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,160 @@
+//! Opening what lies in a directory that somebody else may rearrange.
+//!
+//! A root process that writes below the sandbox user's home must not follow a link
+//! the user planted. Each component is opened by itself with `O_NOFOLLOW`
+//! (`openat(2)`), which gives what `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS` of
+//! `openat2(2)` gives, also under a seccomp filter that doesn't know that call.
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{Gid, Uid, fchown};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path};
+
+/// A directory that is held open: a later rename of its path changes nothing.
+#[derive(Debug)]
+pub struct Dir(OwnedFd);
+
+/// Who shall own what is made.
+pub type Owner = (u32, u32);
+
+impl Dir {
+    /// Opens the directory `base` itself. The path to it is trusted.
+    ///
+    /// # Errors
+    /// What `open(2)` says.
+    pub fn open(base: &Path) -> io::Result<Self> {
+        let file = File::open(base)?;
+        if !file.metadata()?.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::NotADirectory));
+        }
+        Ok(Self(file.into()))
+    }
+
+    /// Goes down to `path`, making what is missing with permissions `mode` (owned by
+    /// `owner` where given). Links, `..` and an absolute path are refused.
+    ///
+    /// # Errors
+    /// A component is a link or no directory, or may not be made.
+    pub fn make_path(&self, path: &Path, mode: u32, owner: Option<Owner>) -> io::Result<Self> {
+        let mut here = Self(self.0.try_clone()?);
+        for component in path.components() {
+            let Component::Normal(name) = component else {
+                return Err(io::Error::other(format!(
+                    "{} leaves its directory",
+                    path.display()
+                )));
+            };
+            let made = match mkdirat(&here.0, name, Mode::from_bits_truncate(mode)) {
+                Ok(()) => true,
+                Err(nix::errno::Errno::EEXIST) => false,
+                // A read-only filesystem says EROFS also of what is there.
+                Err(nix::errno::Errno::EROFS) => false,
+                Err(e) => return Err(e.into()),
+            };
+            here = here.descend(Path::new(name))?;
+            if made && let Some((uid, gid)) = owner {
+                fchown(&here.0, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+            }
+        }
+        Ok(here)
+    }
+
+    fn descend(&self, name: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        Ok(Self(openat(&self.0, name, flags, Mode::empty())?))
+    }
+
+    /// Opens the file `name` in this directory for appending, making it with
+    /// permissions `mode` where it is missing. A link, a FIFO or a device in its
+    /// place is refused.
+    ///
+    /// # Errors
+    /// What `openat(2)` says, or that it is no regular file.
+    pub fn append(&self, name: &str, mode: u32) -> io::Result<File> {
+        self.regular(name, OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_CREAT, mode)
+    }
+
+    /// Makes the file `name` new and empty; one that is there is an error.
+    ///
+    /// # Errors
+    /// What `openat(2)` says.
+    pub fn create_new(&self, name: &str, mode: u32) -> io::Result<File> {
+        self.regular(name, OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL, mode)
+    }
+
+    /// Removes the file `name`; one that is missing is no error.
+    ///
+    /// # Errors
+    /// What `unlinkat(2)` says.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        match nix::unistd::unlinkat(&self.0, name, nix::unistd::UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(nix::errno::Errno::ENOENT) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Makes the entries of this directory durable (`fsync(2)` on a directory).
+    ///
+    /// # Errors
+    /// What `fsync(2)` says.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(nix::unistd::fsync(&self.0)?)
+    }
+
+    fn regular(&self, name: &str, flags: OFlag, mode: u32) -> io::Result<File> {
+        // O_NONBLOCK: the open of a FIFO nobody reads must not hang.
+        let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let file = File::from(openat(
+            &self.0,
+            name,
+            flags,
+            Mode::from_bits_truncate(mode),
+        )?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other(format!("{name} is not a regular file")));
+        }
+        Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_and_parents_are_refused_and_what_is_missing_is_made() {
+        let tmp = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        symlink(outside.path(), tmp.path().join("planted")).unwrap();
+        let dir = Dir::open(tmp.path()).unwrap();
+        assert!(
+            dir.make_path(Path::new("planted/state"), 0o755, None)
+                .is_err()
+        );
+        assert!(
+            dir.make_path(Path::new("../elsewhere"), 0o755, None)
+                .is_err()
+        );
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+        dir.make_path(Path::new("a/b/c"), 0o700, None)
+            .unwrap()
+            .append("journal", 0o644)
+            .unwrap();
+        assert!(tmp.path().join("a/b/c/journal").is_file());
+    }
+
+    #[test]
+    fn a_fifo_or_a_link_in_place_of_a_file_is_refused_at_once() {
+        let tmp = tempfile::tempdir().unwrap();
+        nix::unistd::mkfifo(&tmp.path().join("fifo"), Mode::S_IRWXU).unwrap();
+        symlink("/etc/passwd", tmp.path().join("link")).unwrap();
+        let dir = Dir::open(tmp.path()).unwrap();
+        assert!(dir.append("fifo", 0o644).is_err());
+        assert!(dir.append("link", 0o644).is_err());
+        assert!(dir.create_new("link", 0o644).is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! Files with a property that the standard library has no word for: space on a
+//! filesystem, an anonymous file in memory, reserved blocks, an advisory lock.
+
+use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::statfs;
+use nix::sys::statvfs::{FsFlags, statvfs};
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// What `statvfs(3)` says of a filesystem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that an unprivileged user can still write.
+    pub free_bytes: u64,
+    /// Inodes an unprivileged user can still make; `None` where the filesystem
+    /// doesn't count them (btrfs, some network filesystems).
+    pub free_inodes: Option<u64>,
+    /// Programs on it cannot be executed.
+    pub noexec: bool,
+    /// It is mounted read-only.
+    pub read_only: bool,
+}
+
+/// Space and flags of the filesystem that holds `path`.
+///
+/// # Errors
+/// What `statvfs(3)` says.
+pub fn space(path: &Path) -> io::Result<Space> {
+    let v = statvfs(path)?;
+    let flags = v.flags();
+    Ok(Space {
+        free_bytes: v.blocks_available().saturating_mul(v.fragment_size()),
+        free_inodes: (v.files() > 0).then(|| v.files_available()),
+        noexec: flags.contains(FsFlags::ST_NOEXEC),
+        read_only: flags.contains(FsFlags::ST_RDONLY),
+    })
+}
+
+/// Does `path` lie in memory (tmpfs or ramfs), so that nothing written there
+/// survives a power cut?
+pub fn in_memory(path: &Path) -> bool {
+    const RAMFS_MAGIC: libc::c_long = 0x8584_58f6;
+    statfs::statfs(path).is_ok_and(|s| {
+        s.filesystem_type() == statfs::TMPFS_MAGIC
+            || libc::c_long::from(s.filesystem_type().0) == RAMFS_MAGIC
+    })
+}
+
+/// An anonymous file in memory (`memfd_create(2)`) that holds `bytes`, positioned
+/// at its start and inherited across exec.
+///
+/// # Errors
+/// What `memfd_create(2)` or the write says.
+pub fn memory_file(name: &str, bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create(name, MFdFlags::empty())?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Takes over the inherited descriptor `fd` by opening its file anew; the inherited one
+/// stays as it is.
+///
+/// # Errors
+/// No such descriptor, or `/proc` is not mounted.
+pub fn inherited(fd: i32) -> io::Result<File> {
+    File::open(format!("/proc/self/fd/{fd}"))
+}
+
+/// Opens `path` for reading; a directory, FIFO or device in its place is an error and
+/// never a hang.
+///
+/// # Errors
+/// What `open(2)` says, or that it is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    Ok(file)
+}
+
+/// Reserves `bytes` of blocks beyond the end of `file` (`FALLOC_FL_KEEP_SIZE`), so
+/// that appends still fit when the disk has filled up meanwhile. Best effort: not
+/// every filesystem can.
+pub fn reserve(file: &File, bytes: i64) {
+    let end = file
+        .metadata()
+        .map_or(0, |m| i64::try_from(m.len()).unwrap_or(0));
+    let _ = fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, end, bytes);
+}
+
+/// An exclusive `flock(2)` that ends with this value or with the process.
+#[must_use]
+pub struct Lock(#[allow(dead_code, reason = "held for its lifetime")] Flock<File>);
+
+/// Takes the exclusive lock of `file` without waiting; `None` where another holds it.
+///
+/// # Errors
+/// The filesystem has no locks.
+pub fn try_lock(file: File) -> io::Result<Option<Lock>> {
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(Lock(lock))),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, e)) => Err(e.into()),
+    }
+}

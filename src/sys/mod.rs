@@ -1,0 +1,29 @@
+//! The seam to the kernel: everything that is Linux and nothing that is policy.
+//!
+//! This is the only room where `unsafe` may stand, each block with its SAFETY
+//! line. What the volume phase asks of the kernel goes through the [`Kernel`]
+//! trait, so that each refusal (not mounted, read-only, full, foreign-owned, no
+//! capability) is tested without privilege, against [`fake::Fake`].
+//!
+//! One rule of the house is kept here: the C library's user and group look-ups
+//! are never called. A static glibc that meets `passwd: files systemd` in
+//! nsswitch.conf loads a second C library and crashes; [`users`] reads the files.
+
+pub mod beneath;
+pub mod clock;
+pub mod environ;
+#[cfg(test)]
+pub mod fake;
+pub mod files;
+pub mod instance;
+pub mod kernel;
+pub mod mounts;
+pub mod namespaces;
+pub mod privilege;
+pub mod process;
+pub mod signals;
+pub mod spawn;
+pub mod terminal;
+pub mod users;
+
+pub use kernel::{Kernel, Linux};

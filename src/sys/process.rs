@@ -1,0 +1,144 @@
+//! Processes seen from outside: who still lives, who descends from whom, and how
+//! to end a whole group.
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use std::fs;
+use std::io;
+
+/// When process `pid` started, in clock ticks since the kernel booted: field 22 of
+/// `proc_pid_stat(5)`. With the boot id it names one process for all time, where
+/// a bare pid may have been given to another.
+///
+/// # Errors
+/// The process is gone, or `/proc` is not mounted or doesn't show it.
+pub fn start_ticks(pid: i32) -> io::Result<u64> {
+    stat(pid).map(|s| s.start_ticks)
+}
+
+struct Stat {
+    state: u8,
+    parent: i32,
+    start_ticks: u64,
+}
+
+fn stat(pid: i32) -> io::Result<Stat> {
+    let text = fs::read(format!("/proc/{pid}/stat"))?;
+    parse_stat(&text).ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat has another form")))
+}
+
+/// The command name (field 2) may hold spaces and parentheses, so the fields are
+/// counted from the last closing one.
+fn parse_stat(text: &[u8]) -> Option<Stat> {
+    let end = text.iter().rposition(|&b| b == b')')?;
+    let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next()?.bytes().next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let start_ticks = fields.nth(17)?.parse().ok()?;
+    Some(Stat {
+        state,
+        parent,
+        start_ticks,
+    })
+}
+
+/// Is the process `pid` that started at `start` (ticks) still running? A zombie is
+/// not: it has ended and only waits for its parent.
+pub fn lives(pid: i32, start: u64) -> bool {
+    stat(pid).is_ok_and(|s| s.start_ticks == start && s.state != b'Z' && s.state != b'X')
+}
+
+/// All living descendants of process `root`, without `root` itself: what a
+/// subreaper is answerable for.
+pub fn descendants(root: i32) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pairs: Vec<(i32, i32)> = entries
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok())
+        .filter_map(|pid| {
+            let s = stat(pid).ok()?;
+            (s.state != b'Z').then_some((pid, s.parent))
+        })
+        .collect();
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        found.extend(
+            pairs
+                .iter()
+                .filter(|(_, p)| *p == parent)
+                .map(|(pid, _)| *pid),
+        );
+        next += 1;
+    }
+    found.remove(0);
+    found
+}
+
+/// The command name of a process as `ps` shows it (`proc_pid_comm(5)`), `?` where it is gone.
+pub fn name(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm"))
+        .map_or_else(|_| "?".to_owned(), |s| s.trim_end().to_owned())
+}
+
+/// Sends `signal` to every member of process group `group`; a group with nobody
+/// left in it is no error.
+///
+/// # Errors
+/// What `kill(2)` says, except ESRCH.
+pub fn signal_group(group: i32, signal: Signal) -> io::Result<()> {
+    absent_is_fine(killpg(Pid::from_raw(group), signal))
+}
+
+/// Sends `signal` to process `pid`; a process that is gone is no error.
+///
+/// # Errors
+/// What `kill(2)` says, except ESRCH.
+pub fn signal(pid: i32, signal: Signal) -> io::Result<()> {
+    absent_is_fine(kill(Pid::from_raw(pid), signal))
+}
+
+fn absent_is_fine(result: nix::Result<()>) -> io::Result<()> {
+    match result {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_name_cannot_shift_the_fields() {
+        let line = b"42 (a) b (c)) S 7 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1";
+        let s = parse_stat(line).unwrap();
+        assert_eq!((s.state, s.parent, s.start_ticks), (b'S', 7, 987_654));
+        assert!(parse_stat(b"").is_none());
+        assert!(parse_stat(b"1 (x) S 1").is_none());
+    }
+
+    #[test]
+    fn this_process_lives_and_another_start_does_not() {
+        let me = std::process::id() as i32;
+        let start = start_ticks(me).unwrap();
+        assert!(lives(me, start));
+        assert!(!lives(me, start + 1));
+    }
+
+    #[test]
+    fn a_child_is_a_descendant() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("30")
+            .spawn()
+            .unwrap();
+        let found = descendants(std::process::id() as i32);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(found.contains(&(child.id() as i32)), "{found:?}");
+    }
+}

@@ -1,0 +1,74 @@
+//! What happens in a child between fork and exec: its process group, its terminal,
+//! its signal mask, its credentials.
+#![allow(unsafe_code)]
+
+use crate::sys::users::Credentials;
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::unistd::{self, Gid, Pid, Uid};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// How a child differs from its parent.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Leader of a process group of its own (`setpgid(2)`).
+    pub own_group: bool,
+    /// Takes the controlling terminal's foreground, where standard input is one.
+    pub foreground: bool,
+    /// Becomes this user and group for good; `None` stays who it is.
+    pub credentials: Option<Credentials>,
+    /// Signal that the kernel sends it when its parent ends (`PR_SET_PDEATHSIG`).
+    pub parent_death: Option<Signal>,
+    /// The signal mask it starts with; `None` means an empty one.
+    pub mask: Option<SigSet>,
+}
+
+/// Arranges for `command` to start as `setup` says. Errors come out of `spawn()`.
+pub fn prepare(command: &mut Command, setup: Setup) {
+    let parent = Pid::this();
+    // SAFETY: between fork and exec only async-signal-safe calls are made
+    // (signal-safety(7)): system calls on values that were allocated before.
+    unsafe {
+        command.pre_exec(move || in_child(&setup, parent));
+    }
+}
+
+fn in_child(setup: &Setup, parent: Pid) -> io::Result<()> {
+    if setup.own_group {
+        unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+    }
+    if setup.foreground {
+        // SIGTTOU is still blocked here, so the call cannot stop this process. No
+        // terminal, or not ours to take, is the normal case of a service.
+        let _ = unistd::tcsetpgrp(io::stdin(), unistd::getpid());
+    }
+    if let Some(user) = &setup.credentials {
+        become_user(user)?;
+    }
+    // After the change of user, which clears it (prctl(2)).
+    if let Some(signal) = setup.parent_death {
+        prctl::set_pdeathsig(signal)?;
+        // Gone between fork and here? 0 is a parent outside of this pid namespace.
+        let now = unistd::getppid();
+        if now != parent && now.as_raw() != 0 {
+            return Err(io::Error::other("the parent ended first"));
+        }
+    }
+    let mask = setup.mask.unwrap_or_else(SigSet::empty);
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None)?;
+    Ok(())
+}
+
+/// Groups first, then the group, then the user: the other way round the right to
+/// change groups would already be gone (`credentials(7)`).
+fn become_user(user: &Credentials) -> io::Result<()> {
+    let gid = Gid::from_raw(user.gid);
+    let uid = Uid::from_raw(user.uid);
+    let groups: &[Gid] = &user.groups;
+    unistd::setgroups(groups)?;
+    unistd::setresgid(gid, gid, gid)?;
+    unistd::setresuid(uid, uid, uid)?;
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! The status as people read it: the state first, what went wrong and what to do next
+//! right behind it.
+
+use crate::config::value::human;
+use crate::journal::event::{PhaseResult, Problem, ScriptEnd};
+use crate::journal::status::{Boot, Phase, PhaseState, Script, Status};
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+/// Prints a status.
+pub struct Text<'a>(pub &'a Status);
+
+impl Display for Text<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let status = self.0;
+        writeln!(f, "{}", status.summary)?;
+        if let Some(boot) = &status.boot {
+            writeln!(f, "\n  {}", boot_line(boot))?;
+        }
+        for phase in &status.phases {
+            write_phase(f, phase)?;
+        }
+        if let Some(script) = &status.script {
+            writeln!(f, "  script       {}", script_line(script))?;
+        }
+        if !status.tools.is_empty() {
+            let tools: Vec<String> = status
+                .tools
+                .iter()
+                .map(|t| {
+                    format!(
+                        "{} {}{}",
+                        t.name,
+                        t.version,
+                        if t.installed { "" } else { " (missing)" }
+                    )
+                })
+                .collect();
+            writeln!(f, "  tools        {}", tools.join(", "))?;
+        }
+        if status.unreadable_lines > 0 {
+            writeln!(
+                f,
+                "  journal      {} lines cannot be read (a power cut, or damage)",
+                status.unreadable_lines
+            )?;
+        }
+        if let Some(next) = next_step(status) {
+            writeln!(f, "\nnext: {next}")?;
+        }
+        Ok(())
+    }
+}
+
+fn boot_line(boot: &Boot) -> String {
+    let took = match boot.elapsed_ms {
+        Some(ms) => format!("took {}", human(Duration::from_millis(ms))),
+        None => {
+            let since = jiff::Timestamp::now().duration_since(boot.began);
+            let since = Duration::try_from(since).unwrap_or_default();
+            format!("{} ago", human(since))
+        }
+    };
+    let began = boot.began.strftime("%F %T UTC");
+    format!(
+        "boot {} of {}, began {began}, {took}",
+        boot.id, boot.instance
+    )
+}
+
+fn write_phase(f: &mut Formatter<'_>, phase: &Phase) -> fmt::Result {
+    let took = phase
+        .elapsed_ms
+        .map(|ms| format!("  {}", human(Duration::from_millis(ms))))
+        .unwrap_or_default();
+    writeln!(
+        f,
+        "  {:<12} {}{took}",
+        phase.name.word(),
+        state_word(phase.state)
+    )?;
+    for note in &phase.notes {
+        writeln!(f, "               {note}")?;
+    }
+    for problem in &phase.problems {
+        write_problem(f, problem)?;
+    }
+    Ok(())
+}
+
+fn write_problem(f: &mut Formatter<'_>, p: &Problem) -> fmt::Result {
+    writeln!(f, "               problem: {}", p.message)?;
+    for line in p.evidence.iter().flat_map(|e| e.lines()) {
+        writeln!(f, "                 | {line}")?;
+    }
+    if let Some(log) = &p.log {
+        writeln!(f, "               log: {}", log.display())?;
+    }
+    writeln!(f, "               next: {}", p.next)
+}
+
+/// The word for a phase's state.
+pub fn state_word(state: PhaseState) -> &'static str {
+    match state {
+        PhaseState::Pending => "pending",
+        PhaseState::Running => "running",
+        PhaseState::NotRun => "not run",
+        PhaseState::Ended(PhaseResult::Ok) => "ok",
+        PhaseState::Ended(PhaseResult::Skipped) => "skipped",
+        PhaseState::Ended(PhaseResult::Degraded) => "degraded",
+        PhaseState::Ended(PhaseResult::Failed) => "failed",
+        PhaseState::Ended(PhaseResult::Interrupted) => "interrupted",
+    }
+}
+
+fn script_line(script: &Script) -> String {
+    let how = match script.end {
+        Some(ScriptEnd::Exit(0)) => "ended well".to_owned(),
+        Some(ScriptEnd::Exit(status)) => format!("ended with status {status}"),
+        Some(ScriptEnd::Deadline(ms)) => {
+            format!("did not end within {}", human(Duration::from_millis(ms)))
+        }
+        Some(ScriptEnd::NotStarted(_)) => "could not be started".to_owned(),
+        None => "has no end recorded".to_owned(),
+    };
+    let hash = script.run.payload.get(..12).unwrap_or(&script.run.payload);
+    format!("{how} (attempt {}, sha256 {hash}…)", script.run.attempt)
+}
+
+fn next_step(status: &Status) -> Option<String> {
+    use crate::journal::State;
+    match status.state {
+        State::Complete => None,
+        State::Running => Some("`agent status --wait` waits for the end".into()),
+        State::None => Some("`agent boot` boots; as the entrypoint, `agent init` does".into()),
+        State::Failed | State::Degraded => {
+            let decided = status
+                .problems()
+                .find(|(p, _)| status.phase.is_none_or(|d| d == *p));
+            let first = decided.or_else(|| status.problems().next());
+            Some(first.map_or_else(
+                || {
+                    "start the sandbox again, or run `agent boot`; the logs tell how far it came"
+                        .into()
+                },
+                |(_, p)| p.next.clone(),
+            ))
+        }
+    }
+}
