@@ -55,7 +55,10 @@ pub fn run(request: &Request) -> Ended {
         warn!("this process cannot be closed to others: {e}");
     }
     let loaded = config::load(&sources(request.config.as_ref()));
-    let config = loaded.as_ref().cloned().unwrap_or_default();
+    let (config, errors) = match loaded {
+        Ok(config) => (config, Vec::new()),
+        Err(e) => (*e.usable, e.errors),
+    };
     let format = match request.log_format.as_deref() {
         Some("json") => LogFormat::Json,
         Some(_) => LogFormat::Text,
@@ -63,9 +66,9 @@ pub fn run(request: &Request) -> Ended {
     };
     crate::log::start(format, config.log.level);
     let (facts, script) = survey::survey(&config, payload.as_deref());
-    let plan = match loaded {
-        Ok(_) => plan::resolve(&config, &facts, request.again),
-        Err(errors) => refusal(&config, &facts, &errors),
+    let plan = match errors.as_slice() {
+        [] => plan::resolve(&config, &facts, request.again),
+        errors => refusal(&config, &facts, errors),
     };
     tell_init(request, &Stand::of(&config, &facts).into());
     let bases = place::bases(&facts.user.home, (facts.user.uid, facts.user.gid));
@@ -91,16 +94,14 @@ fn locked(
     bases: &[Base],
 ) -> State {
     let fail = |reason: String| {
-        error!("{reason}");
+        if !request.from_init {
+            error!("{reason}");
+        }
         tell_init(request, &Handoff::Reason(reason));
         State::Failed
     };
     let began = BootBegan {
-        boot: format!(
-            "{:x}-{:04x}",
-            jiff::Timestamp::now().as_millisecond(),
-            fastrand::u16(..)
-        ),
+        boot: format!("{:x}-{:04x}", jiff::Timestamp::now().as_millisecond(), fastrand::u16(..)),
         runner: file::runner(),
         instance: plan.instance.id.clone(),
         agent: env!("CARGO_PKG_VERSION").into(),
@@ -120,9 +121,7 @@ fn locked(
         info!("{note}");
     }
     let journal = place.path.join(file::NAME);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -147,19 +146,14 @@ fn locked(
 fn conclude(request: &Request, ended: &BootEnded, journal: &std::path::Path) -> State {
     let state = state_of(ended);
     let records = file::read(journal).map(|c| c.records).unwrap_or_default();
-    let observer = status::Observer {
-        epoch: file::epoch(),
-        lives: &|_| true,
-    };
+    let observer = status::Observer { epoch: file::epoch(), lives: &|_| true };
     let folded = status::fold(&records, &observer);
-    let summary = if folded.state == state {
-        folded.summary
-    } else {
-        state.word().to_owned()
-    };
+    let summary = if folded.state == state { folded.summary } else { state.word().to_owned() };
     match state {
         State::Complete => info!("{summary}"),
         State::Degraded => warn!("{summary}"),
+        // PID 1 says it, behind everything else.
+        _ if request.from_init => {}
         _ => error!("{summary}"),
     }
     if state != State::Complete {
@@ -174,11 +168,7 @@ fn take_payload(request: &Request) -> Option<Vec<u8>> {
     if request.from_init {
         let mut bytes = Vec::new();
         let limit = payload::MAX_SCRIPT * 2;
-        std::io::stdin()
-            .lock()
-            .take(limit)
-            .read_to_end(&mut bytes)
-            .ok()?;
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes).ok()?;
         return Some(bytes);
     }
     environ::take(payload::VARIABLE).map(OsStringExt::into_vec)
@@ -187,18 +177,16 @@ fn take_payload(request: &Request) -> Option<Vec<u8>> {
 /// A plan whose only phase is the refusal of the configuration.
 fn refusal(config: &Config, facts: &Facts, errors: &[ConfigError]) -> Plan {
     let mut plan = plan::resolve(config, facts, false);
-    let more = match errors.len() {
-        0 | 1 => String::new(),
-        n => format!(" (and {} more errors)", n - 1),
+    let remedy = "mend the configuration; `agent config check FILE` checks it before the start";
+    let problem = match errors {
+        [one] => Problem::new("config-invalid", one.to_string(), remedy),
+        all => {
+            let first = all.first().map(ToString::to_string).unwrap_or_default();
+            let rest: Vec<String> = all.iter().skip(1).map(ToString::to_string).collect();
+            let message = format!("{first} (and {} more errors)", rest.len());
+            Problem::new("config-invalid", message, remedy).evidence(rest.join("\n"))
+        }
     };
-    let first = errors.first().map(ToString::to_string).unwrap_or_default();
-    let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    let problem = Problem::new(
-        "config-invalid",
-        format!("{first}{more}"),
-        "mend the configuration; `agent config check FILE` checks it before the start",
-    )
-    .evidence(all.join("\n"));
     plan.phases = vec![Phase {
         name: PhaseName::Config,
         deadline: config::value::Span::seconds(1),
@@ -233,7 +221,7 @@ impl Stand {
 /// After PID 1 has seen the boot die: writes the end that the boot could not write, and
 /// removes what it left of the script. `by` is what ended it, such as `SIGKILL`.
 pub fn recover(config: Option<&PathBuf>, by: &str) {
-    let config = config::load(&sources(config)).unwrap_or_default();
+    let config = config::load(&sources(config)).unwrap_or_else(|e| *e.usable);
     crate::log::start(config.log.format, config.log.level);
     let user = survey::sandbox_user(&config, &mut Vec::new());
     let bases = place::bases(&user.home, (user.uid, user.gid));
@@ -241,10 +229,8 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
         return bootstrap::sweep(None);
     };
     bootstrap::sweep(found.path.parent());
-    let observer = status::Observer {
-        epoch: file::epoch(),
-        lives: &|r| process::lives(r.pid, r.start_ticks),
-    };
+    let observer =
+        status::Observer { epoch: file::epoch(), lives: &|r| process::lives(r.pid, r.start_ticks) };
     let folded = status::fold(&found.contents.records, &observer);
     if folded.state != State::Failed || folded.boot.is_none_or(|b| b.ended.is_some()) {
         return;
@@ -280,10 +266,7 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
 }
 
 fn elapsed(records: &[Record]) -> u64 {
-    let began = records
-        .iter()
-        .rev()
-        .find(|r| matches!(r.event, Event::BootBegan(_)));
+    let began = records.iter().rev().find(|r| matches!(r.event, Event::BootBegan(_)));
     began.map_or(0, |r| {
         u64::try_from(jiff::Timestamp::now().duration_since(r.at).as_millis()).unwrap_or(0)
     })

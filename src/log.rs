@@ -34,9 +34,7 @@ pub fn start(format: LogFormat, level: LogLevel) {
         );
         return;
     }
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
-        .event_format(Line(format));
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).event_format(Line(format));
     let _ = tracing::subscriber::set_global_default(
         tracing_subscriber::registry().with(level).with(layer),
     );
@@ -89,8 +87,7 @@ impl Visit for Fields {
         if field.name() == "message" {
             let _ = write!(self.message, "{value:?}");
         } else {
-            self.others
-                .insert(field.name().into(), format!("{value:?}").into());
+            self.others.insert(field.name().into(), format!("{value:?}").into());
         }
     }
 
@@ -125,7 +122,5 @@ fn json_line(level: Level, fields: Fields) -> String {
 
 /// One event is one line, and no control sequence reaches the terminal.
 fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

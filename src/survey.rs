@@ -33,14 +33,9 @@ pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>
         mise: find_mise(config, &image_path),
         image_path,
         mise_data: absolute("MISE_DATA_DIR").unwrap_or_else(|| data_home.join("mise")),
-        user_mise_config: user_mise_config
-            .symlink_metadata()
-            .is_ok()
-            .then_some(user_mise_config),
+        user_mise_config: user_mise_config.symlink_metadata().is_ok().then_some(user_mise_config),
         payload,
-        git_config_count: variable("GIT_CONFIG_COUNT")
-            .and_then(|n| n.parse().ok())
-            .unwrap_or(0),
+        git_config_count: variable("GIT_CONFIG_COUNT").and_then(|n| n.parse().ok()).unwrap_or(0),
         user,
         notes,
     };
@@ -52,9 +47,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn absolute(name: &str) -> Option<PathBuf> {
-    variable(name)
-        .map(PathBuf::from)
-        .filter(|p| p.is_absolute())
+    variable(name).map(PathBuf::from).filter(|p| p.is_absolute())
 }
 
 /// Whoever we are, unless we are root: then whom the config names, the contract's user,
@@ -67,24 +60,14 @@ pub fn sandbox_user(config: &Config, notes: &mut Vec<String>) -> SandboxUser {
         match (&wanted.name, wanted.uid) {
             (Some(name), _) => database.by_name(name),
             (None, Some(uid)) => database.by_uid(uid),
-            (None, None) => database
-                .by_name(CONTRACT_USER)
-                .or_else(|| database.by_uid(0)),
+            (None, None) => database.by_name(CONTRACT_USER).or_else(|| database.by_uid(0)),
         }
     } else {
         database.by_uid(euid)
     };
-    let uid = if euid == 0 {
-        wanted.uid.or(account.as_ref().map(|a| a.uid)).unwrap_or(0)
-    } else {
-        euid
-    };
-    if euid != 0
-        && wanted
-            .uid
-            .or(account.as_ref().map(|a| a.uid))
-            .is_some_and(|w| w != euid)
-    {
+    let uid =
+        if euid == 0 { wanted.uid.or(account.as_ref().map(|a| a.uid)).unwrap_or(0) } else { euid };
+    if euid != 0 && wanted.uid.or(account.as_ref().map(|a| a.uid)).is_some_and(|w| w != euid) {
         notes.push(format!(
             "the config names another user, but the agent runs as {euid} and cannot change"
         ));
@@ -93,10 +76,7 @@ pub fn sandbox_user(config: &Config, notes: &mut Vec<String>) -> SandboxUser {
         notes.push("no sandbox user is configured: everything runs as root".into());
     }
     let gid = if euid == 0 {
-        wanted
-            .gid
-            .or(account.as_ref().map(|a| a.gid))
-            .unwrap_or(uid)
+        wanted.gid.or(account.as_ref().map(|a| a.gid)).unwrap_or(uid)
     } else {
         egid
     };
@@ -111,12 +91,7 @@ pub fn sandbox_user(config: &Config, notes: &mut Vec<String>) -> SandboxUser {
     } else {
         let supplementary = getgroups().unwrap_or_default();
         let mut all = vec![gid];
-        all.extend(
-            supplementary
-                .iter()
-                .map(|g| g.as_raw())
-                .filter(|g| *g != gid),
-        );
+        all.extend(supplementary.iter().map(|g| g.as_raw()).filter(|g| *g != gid));
         all
     };
     let home = wanted
@@ -129,14 +104,7 @@ pub fn sandbox_user(config: &Config, notes: &mut Vec<String>) -> SandboxUser {
         .map(|a| a.shell)
         .filter(|s| !s.as_os_str().is_empty())
         .unwrap_or_else(|| "/bin/sh".into());
-    SandboxUser {
-        name,
-        uid,
-        gid,
-        groups,
-        home,
-        shell,
-    }
+    SandboxUser { name, uid, gid, groups, home, shell }
 }
 
 fn switch(user: &SandboxUser) -> Switch {
@@ -148,25 +116,15 @@ fn switch(user: &SandboxUser) -> Switch {
         .filter(|need| !privilege::has(*need))
         .map(Need::name)
         .collect();
-    if missing.is_empty() {
-        Switch::Change
-    } else {
-        Switch::Missing(missing)
-    }
+    if missing.is_empty() { Switch::Change } else { Switch::Missing(missing) }
 }
 
 fn find_instance(config: &Config) -> Instance {
     match &config.bootstrap.instance {
-        Some(id) => Instance {
-            id: id.clone(),
-            source: "config".into(),
-        },
+        Some(id) => Instance { id: id.clone(), source: "config".into() },
         None => {
             let found = instance::find();
-            Instance {
-                id: found.id,
-                source: found.source.into(),
-            }
+            Instance { id: found.id, source: found.source.into() }
         }
     }
 }
@@ -213,10 +171,7 @@ fn find_script(config: &Config, text: Option<&[u8]>) -> (Payload, Option<Script>
 
 fn found(source: String, script: Option<Script>) -> (Payload, Option<Script>) {
     let state = match &script {
-        Some(s) => PayloadState::Script {
-            bytes: s.bytes().len(),
-            sha256: s.sha256(),
-        },
+        Some(s) => PayloadState::Script { bytes: s.bytes().len(), sha256: s.sha256() },
         None => PayloadState::Absent,
     };
     (Payload { source, state }, script)

@@ -10,12 +10,7 @@ use std::path::PathBuf;
 /// Boots a container or a machine (volume, tools, the user's script), tells the truth
 /// about it, and is a small init beside.
 #[derive(Debug, Parser)]
-#[command(
-    name = "agent",
-    version,
-    arg_required_else_help = true,
-    max_term_width = 100
-)]
+#[command(name = "agent", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
   agent try --bootstrap setup.sh      rehearse a boot here, without root

@@ -15,19 +15,16 @@ pub(super) fn main(command: &ConfigCommand) -> u8 {
                 println!("ok: {}", config.sources.join(", "));
                 0
             }
-            Err(errors) => print_errors(&errors),
+            Err(e) => print_errors(&e.errors),
         };
     }
     let mut failed = 0;
     for file in files {
         // The environment is no part of the file that is checked.
-        let sources = Sources {
-            environment: Vec::new(),
-            ..Sources::file(file)
-        };
+        let sources = Sources { environment: Vec::new(), ..Sources::file(file) };
         match config::load(&sources) {
             Ok(_) => println!("{}: ok", file.display()),
-            Err(errors) => failed = print_errors(&errors),
+            Err(e) => failed = print_errors(&e.errors),
         }
     }
     failed

@@ -50,9 +50,5 @@ fn report(command: &[OsString]) -> u8 {
     eprint!("{text}");
     let e = std::process::Command::new(program).args(arguments).exec();
     eprintln!("agent: {}: {e}", program.display());
-    if e.kind() == io::ErrorKind::NotFound {
-        127
-    } else {
-        126
-    }
+    if e.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
 }

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 pub(super) fn main(args: &PlanArgs) -> u8 {
     let config = match config::load(&boot::sources(args.config.as_ref())) {
         Ok(config) => config,
-        Err(errors) => return print_errors(&errors),
+        Err(e) => return print_errors(&e.errors),
     };
     let text = std::env::var_os(payload::VARIABLE);
     let (facts, _) = survey::survey(&config, text.as_ref().map(|t| t.as_bytes()));

@@ -12,11 +12,7 @@ use std::time::{Duration, Instant};
 const EVERY: Duration = Duration::from_millis(100);
 
 pub(super) fn main(args: &StatusArgs) -> u8 {
-    let status = if args.wait {
-        wait(args.timeout.0)
-    } else {
-        observe::status()
-    };
+    let status = if args.wait { wait(args.timeout.0) } else { observe::status() };
     if args.json {
         match serde_json::to_string_pretty(&status) {
             Ok(json) => println!("{json}"),

@@ -7,11 +7,7 @@ use crate::rehearsal::{self, Request};
 const UNAVAILABLE: u8 = 69;
 
 pub(super) fn main(args: TryArgs) -> u8 {
-    let request = Request {
-        bootstrap: args.bootstrap,
-        config: args.config,
-        command: args.command,
-    };
+    let request = Request { bootstrap: args.bootstrap, config: args.config, command: args.command };
     match rehearsal::run(&request) {
         Ok(status) => status,
         Err(e) => {

@@ -29,23 +29,13 @@ impl ConfigError {
     /// From an error of the TOML reader in `text`.
     pub(super) fn in_text(origin: &str, text: &str, e: &toml::de::Error) -> Self {
         let (message, hint) = reword(e.message().trim());
-        Self {
-            origin: origin.into(),
-            place: e.span().map(|s| place(text, &s)),
-            message,
-            hint,
-        }
+        Self { origin: origin.into(), place: e.span().map(|s| place(text, &s)), message, hint }
     }
 
     /// From an error in the value of an environment variable, which has no lines.
     pub(super) fn in_variable(name: &str, e: &toml::de::Error) -> Self {
         let (message, hint) = reword(e.message().trim());
-        Self {
-            origin: format!("environment variable {name}"),
-            place: None,
-            message,
-            hint,
-        }
+        Self { origin: format!("environment variable {name}"), place: None, message, hint }
     }
 }
 
@@ -76,11 +66,7 @@ fn place(text: &str, span: &Range<usize>) -> (usize, usize) {
 /// know which one was meant. The same form comes for words of a closed set.
 fn reword(message: &str) -> (String, Option<String>) {
     let quoted = |text: &str| -> Vec<String> {
-        text.split('`')
-            .skip(1)
-            .step_by(2)
-            .map(str::to_owned)
-            .collect()
+        text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
     };
     let (what, rest) = if let Some(rest) = message.strip_prefix("unknown field ") {
         ("unknown key", rest)
@@ -104,12 +90,7 @@ fn reword(message: &str) -> (String, Option<String>) {
 fn nearest<'a>(wrong: &str, valid: &'a [String]) -> Option<&'a str> {
     let (distance, near) = valid
         .iter()
-        .map(|v| {
-            (
-                strsim::damerau_levenshtein(&wrong.to_lowercase(), v),
-                v.as_str(),
-            )
-        })
+        .map(|v| (strsim::damerau_levenshtein(&wrong.to_lowercase(), v), v.as_str()))
         .min()?;
     let near_enough = distance <= (wrong.len().max(near.len()) / 3).max(1);
     (near_enough || near.starts_with(wrong) || wrong.starts_with(near)).then_some(near)

@@ -20,4 +20,4 @@ pub use layer::Layer;
 pub use resolved::{
     Boot, Bootstrap, Config, Init, Log, MountRequest, Tools, User, Volume, config_of,
 };
-pub use sources::{Sources, check_text, load};
+pub use sources::{LoadError, Sources, check_text, load};

@@ -163,10 +163,7 @@ impl Default for Config {
                 deadline: Span::seconds(60 * 60),
                 grace: Span::seconds(5),
             },
-            init: Init {
-                grace: Span::seconds(7),
-                leftover_grace: Span::seconds(1),
-            },
+            init: Init { grace: Span::seconds(7), leftover_grace: Span::seconds(1) },
             volumes: vec![default_volume(Path::new("~"))],
             tools: Tools {
                 enabled: ToolsMode::On,
@@ -185,11 +182,7 @@ impl Default for Config {
                 environment: BTreeMap::new(),
                 git_https: true,
             },
-            log: Log {
-                format: LogFormat::Text,
-                level: LogLevel::Info,
-                max_size: Bytes(64 << 20),
-            },
+            log: Log { format: LogFormat::Text, level: LogLevel::Info, max_size: Bytes(64 << 20) },
             sources: Vec::new(),
         }
     }
@@ -211,11 +204,7 @@ fn default_volume(target: &Path) -> Volume {
         min_inodes: 1000,
         on_full: OnFailure::Degrade,
         skeleton: home.then(|| "/etc/skel".into()),
-        directories: if home {
-            vec![".local/bin".into()]
-        } else {
-            Vec::new()
-        },
+        directories: if home { vec![".local/bin".into()] } else { Vec::new() },
         mount: None,
     }
 }
@@ -226,31 +215,15 @@ fn default_volume(target: &Path) -> Volume {
 /// A contradiction, named with the key to change.
 pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     let mut c = Config::default();
-    let Layer {
-        user,
-        boot,
-        init,
-        volume,
-        tools,
-        bootstrap,
-        log,
-    } = layer;
-    c.user = User {
-        name: user.name,
-        uid: user.uid,
-        gid: user.gid,
-        home: user.home,
-    };
+    let Layer { user, boot, init, volume, tools, bootstrap, log } = layer;
+    c.user = User { name: user.name, uid: user.uid, gid: user.gid, home: user.home };
     set(&mut c.boot.on_failure, boot.on_failure);
     set(&mut c.boot.deadline, boot.deadline);
     set(&mut c.boot.grace, boot.grace);
     set(&mut c.init.grace, init.grace);
     set(&mut c.init.leftover_grace, init.leftover_grace);
     if let Some(volumes) = volume {
-        c.volumes = volumes
-            .into_iter()
-            .map(|v| volume_of(v, origin))
-            .collect::<Result<_, _>>()?;
+        c.volumes = volumes.into_iter().map(|v| volume_of(v, origin)).collect::<Result<_, _>>()?;
     }
     set(&mut c.tools.enabled, tools.enabled);
     c.tools.mise = tools.mise;
@@ -300,10 +273,7 @@ fn volume_of(layer: VolumeLayer, origin: &str) -> Result<Volume, ConfigError> {
         v.skeleton = (!skeleton.as_os_str().is_empty()).then_some(skeleton);
     }
     set(&mut v.directories, layer.directories);
-    v.mount = layer
-        .mount
-        .map(|m| mount_of(m, &target, origin))
-        .transpose()?;
+    v.mount = layer.mount.map(|m| mount_of(m, &target, origin)).transpose()?;
     Ok(v)
 }
 
@@ -334,17 +304,11 @@ fn refuse_contradictions(c: &Config, origin: &str) -> Result<(), ConfigError> {
             );
         }
         if c.volumes.iter().filter(|o| o.target == v.target).count() > 1 {
-            return refuse(
-                format!("volume {target} is declared twice"),
-                "join the two entries",
-            );
+            return refuse(format!("volume {target} is declared twice"), "join the two entries");
         }
         if let Some(bad) = v.directories.iter().find(|d| !stays_beneath(d)) {
             return refuse(
-                format!(
-                    "volume {target}: directory \"{}\" leaves the volume",
-                    bad.display()
-                ),
+                format!("volume {target}: directory \"{}\" leaves the volume", bad.display()),
                 "write a relative path without \"..\"",
             );
         }
@@ -358,10 +322,7 @@ fn refuse_contradictions(c: &Config, origin: &str) -> Result<(), ConfigError> {
     let stop = c.init.grace.0 + c.init.leftover_grace.0;
     if stop > std::time::Duration::from_secs(25) {
         return refuse(
-            format!(
-                "init.grace and init.leftover_grace make {} together",
-                Span(stop)
-            ),
+            format!("init.grace and init.leftover_grace make {} together", Span(stop)),
             "keep their sum at 25 s or less: a stop must end within 30 s",
         );
     }
@@ -373,12 +334,7 @@ fn refuse_contradictions(c: &Config, origin: &str) -> Result<(), ConfigError> {
             "use 1 to 128 letters, digits, and the signs - _ .",
         );
     }
-    if let Some(name) = c
-        .bootstrap
-        .environment
-        .keys()
-        .find(|n| !is_variable_name(n))
-    {
+    if let Some(name) = c.bootstrap.environment.keys().find(|n| !is_variable_name(n)) {
         return refuse(
             format!("bootstrap.environment: {name:?} is no variable name"),
             "use letters, digits and underscores, no digit first",

@@ -40,12 +40,7 @@ impl Sources {
 
     /// One named file in place of the standard ones, and this process's environment.
     pub fn file(path: &Path) -> Self {
-        Self {
-            main: path.into(),
-            directory: None,
-            explicit: true,
-            ..Self::standard()
-        }
+        Self { main: path.into(), directory: None, explicit: true, ..Self::standard() }
     }
 }
 
@@ -55,19 +50,28 @@ fn agent_variables(
     let mut found: Vec<_> = all
         .filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
-            name.starts_with(PREFIX)
-                .then(|| (name, value.to_string_lossy().into_owned()))
+            name.starts_with(PREFIX).then(|| (name, value.to_string_lossy().into_owned()))
         })
         .collect();
     found.sort();
     found
 }
 
+/// Why the configuration cannot be used.
+#[derive(Clone, Debug)]
+pub struct LoadError {
+    /// All errors of all sources, the first of each file.
+    pub errors: Vec<ConfigError>,
+    /// What the sources without an error say: `boot.on_failure` holds although another
+    /// file is broken.
+    pub usable: Box<Config>,
+}
+
 /// Reads every source and resolves them to one checked [`Config`].
 ///
 /// # Errors
-/// All errors of all sources, the first of each file.
-pub fn load(sources: &Sources) -> Result<Config, Vec<ConfigError>> {
+/// Any source has an error.
+pub fn load(sources: &Sources) -> Result<Config, LoadError> {
     let mut layers = Vec::new();
     let mut errors = Vec::new();
     let mut read = Vec::new();
@@ -96,25 +100,19 @@ pub fn load(sources: &Sources) -> Result<Config, Vec<ConfigError>> {
     for (name, value) in &sources.environment {
         take(format!("${name}"), from_variable(name, value));
     }
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let merged = layers
-        .into_iter()
-        .fold(Layer::default(), |lower, upper| upper.over(lower));
+    let merged = layers.into_iter().fold(Layer::default(), |lower, upper| upper.over(lower));
     let origin = read.last().cloned().unwrap_or_else(|| "defaults".into());
-    let mut config = config_of(merged, &origin).map_err(|e| vec![e])?;
+    let mut config = config_of(merged, &origin).unwrap_or_else(|e| {
+        errors.push(e);
+        Config::default()
+    });
     config.sources = read;
-    Ok(config)
+    if errors.is_empty() { Ok(config) } else { Err(LoadError { errors, usable: config.into() }) }
 }
 
 fn files(sources: &Sources) -> Vec<(PathBuf, bool)> {
     let mut all = vec![(sources.main.clone(), sources.explicit)];
-    if let Some(entries) = sources
-        .directory
-        .as_ref()
-        .and_then(|d| fs::read_dir(d).ok())
-    {
+    if let Some(entries) = sources.directory.as_ref().and_then(|d| fs::read_dir(d).ok()) {
         let mut more: Vec<PathBuf> = entries
             .flatten()
             .map(|e| e.path())
@@ -175,10 +173,7 @@ fn from_variable(name: &str, value: &str) -> Result<Layer, ConfigError> {
     };
     // A user called "1000" is text in spite of its looks.
     written
-        .map_or_else(
-            || parse(as_text.clone()),
-            |v| parse(v).or_else(|_| parse(as_text.clone())),
-        )
+        .map_or_else(|| parse(as_text.clone()), |v| parse(v).or_else(|_| parse(as_text.clone())))
         .map_err(|e| ConfigError::in_variable(name, &e))
 }
 
@@ -197,10 +192,7 @@ mod tests {
         Sources {
             main: dir.join("agent.toml"),
             directory: Some(dir.join("conf.d")),
-            environment: environment
-                .iter()
-                .map(|(n, v)| ((*n).into(), (*v).into()))
-                .collect(),
+            environment: environment.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
             explicit: false,
         }
     }
@@ -232,10 +224,7 @@ mod tests {
         assert_eq!(config.boot.deadline, Span::seconds(420));
         assert_eq!(config.boot.on_failure, OnBootFailure::Hold);
         assert_eq!(config.volumes.len(), 2);
-        assert_eq!(
-            (config.volumes[0].min_inodes, config.volumes[0].required),
-            (5, false)
-        );
+        assert_eq!((config.volumes[0].min_inodes, config.volumes[0].required), (5, false));
     }
 
     #[test]
@@ -249,7 +238,8 @@ mod tests {
                 ("AGENT__X", "1"),
             ],
         ))
-        .unwrap_err();
+        .unwrap_err()
+        .errors;
         let text: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert!(
             text[0].contains("AGENT__BOOT__DEADLIN")
@@ -264,14 +254,12 @@ mod tests {
     fn every_broken_file_is_reported() {
         let tmp = tempfile::tempdir().unwrap();
         fs::create_dir(tmp.path().join("conf.d")).unwrap();
-        fs::write(
-            tmp.path().join("agent.toml"),
-            "[boot]\n\n  deadlin = '5m'\n",
-        )
-        .unwrap();
+        fs::write(tmp.path().join("agent.toml"), "[boot]\n\n  deadlin = '5m'\n").unwrap();
         fs::write(tmp.path().join("conf.d/a.toml"), "[boot\n").unwrap();
-        let errors = load(&sources(tmp.path(), &[])).unwrap_err();
-        assert_eq!(errors.len(), 2);
-        assert_eq!(errors[0].place, Some((3, 3)));
+        let hold = [("AGENT__BOOT__ON_FAILURE", "hold")];
+        let e = load(&sources(tmp.path(), &hold)).unwrap_err();
+        assert_eq!(e.errors.len(), 2);
+        assert_eq!(e.errors[0].place, Some((3, 3)));
+        assert_eq!(e.usable.boot.on_failure, OnBootFailure::Hold, "what is whole still holds");
     }
 }

@@ -88,12 +88,11 @@ impl<'de> Deserialize<'de> for Bytes {
         }
         match Written::deserialize(d)? {
             Written::Number(n) => Ok(Self(n)),
-            Written::Text(t) => t
-                .parse::<bytesize::ByteSize>()
-                .map(|b| Self(b.as_u64()))
-                .map_err(|_| {
+            Written::Text(t) => {
+                t.parse::<bytesize::ByteSize>().map(|b| Self(b.as_u64())).map_err(|_| {
                     de::Error::custom(format!("{t:?} is not a size; write one such as \"64MiB\""))
-                }),
+                })
+            }
         }
     }
 }

@@ -27,10 +27,7 @@ impl Cancel {
             tokio::spawn(async move {
                 if stream.recv().await.is_some() {
                     tell.send_if_modified(|current| {
-                        current
-                            .is_none()
-                            .then(|| *current = Some(kind.as_raw_value()))
-                            .is_some()
+                        current.is_none().then(|| *current = Some(kind.as_raw_value())).is_some()
                     });
                 }
             });

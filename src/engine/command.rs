@@ -126,10 +126,7 @@ fn start(what: &Invocation<'_>, log: &Log, cx: &Context<'_>) -> io::Result<Child
     let mut command = std::process::Command::new(program);
     command.args(arguments).current_dir(&what.cwd).env_clear();
     command.envs(variables(what.environment));
-    command
-        .stdin(Stdio::null())
-        .stdout(log.file.try_clone()?)
-        .stderr(log.file.try_clone()?);
+    command.stdin(Stdio::null()).stdout(log.file.try_clone()?).stderr(log.file.try_clone()?);
     let setup = spawn::Setup {
         own_group: true,
         credentials: cx.credentials(),
@@ -148,10 +145,7 @@ fn variables(environment: &Environment) -> impl Iterator<Item = (OsString, OsStr
     let own = |map: &std::collections::BTreeMap<String, String>| -> Vec<(OsString, OsString)> {
         map.iter().map(|(n, v)| (n.into(), v.into())).collect()
     };
-    own(&environment.default)
-        .into_iter()
-        .chain(passed)
-        .chain(own(&environment.set))
+    own(&environment.default).into_iter().chain(passed).chain(own(&environment.set))
 }
 
 async fn supervise(child: &mut Child, log: &mut Log, cx: &Context<'_>) -> End {

@@ -62,10 +62,7 @@ impl<'a> Context<'a> {
     /// decides, and it is not believed unless it was written.
     pub fn record(&mut self, event: Event) {
         if let Err(e) = self.place.journal.append(event) {
-            error!(
-                "the journal in {} cannot be written: {e}",
-                self.place.path.display()
-            );
+            error!("the journal in {} cannot be written: {e}", self.place.path.display());
         }
     }
 
@@ -102,11 +99,6 @@ impl<'a> Context<'a> {
     /// # Errors
     /// No place takes it.
     pub fn open_ledger(&self) -> io::Result<(Appender, Vec<Record>)> {
-        place::open_ledger(
-            &self.user().home,
-            &self.plan.instance.id,
-            self.owner(),
-            &self.place,
-        )
+        place::open_ledger(&self.user().home, &self.plan.instance.id, self.owner(), &self.place)
     }
 }

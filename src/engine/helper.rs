@@ -41,14 +41,8 @@ impl Context<'_> {
         let broken = |e: &dyn std::fmt::Display| HelperError::Broken(e.to_string());
         let input = serde_json::to_vec(input).map_err(|e| broken(&e))?;
         let mut command = std::process::Command::new(SELF);
-        command
-            .args(["internal", name])
-            .env_clear()
-            .current_dir("/");
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        command.args(["internal", name]).env_clear().current_dir("/");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let setup = spawn::Setup {
             own_group: true,
             credentials: if as_user { self.credentials() } else { None },
@@ -56,10 +50,8 @@ impl Context<'_> {
             ..spawn::Setup::default()
         };
         spawn::prepare(&mut command, setup);
-        let mut child = Command::from(command)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| broken(&e))?;
+        let mut child =
+            Command::from(command).kill_on_drop(true).spawn().map_err(|e| broken(&e))?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let talk = async {
             if let Some(mut stdin) = stdin {
@@ -76,9 +68,7 @@ impl Context<'_> {
             answer = time::timeout(deadline, talk) => answer,
             () = self.cancel.wait() => return Err(HelperError::Cancelled),
         };
-        let answer = answer
-            .map_err(|_| HelperError::Hung)?
-            .map_err(|e| broken(&e))?;
+        let answer = answer.map_err(|_| HelperError::Hung)?.map_err(|e| broken(&e))?;
         serde_json::from_slice(&answer)
             .map_err(|e| HelperError::Broken(format!("its answer is no answer: {e}")))
     }

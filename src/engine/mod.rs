@@ -42,19 +42,12 @@ pub struct Report {
 impl Report {
     /// A phase that had nothing to do.
     pub fn skipped(reason: impl Into<String>) -> Self {
-        Self {
-            skipped: true,
-            notes: vec![reason.into()],
-            ..Self::default()
-        }
+        Self { skipped: true, notes: vec![reason.into()], ..Self::default() }
     }
 
     /// A phase that failed with one problem.
     pub fn failed(problem: Problem) -> Self {
-        Self {
-            problems: vec![(OnFailure::Fail, problem)],
-            ..Self::default()
-        }
+        Self { problems: vec![(OnFailure::Fail, problem)], ..Self::default() }
     }
 
     fn result(&self) -> PhaseResult {
@@ -73,12 +66,8 @@ pub async fn run(cx: &mut Context<'_>) -> BootEnded {
     let began = Instant::now();
     let limit = began + cx.plan.deadline.0;
     let plan = cx.plan;
-    let mut ended = BootEnded {
-        outcome: Outcome::Complete,
-        phase: None,
-        interrupted: None,
-        elapsed_ms: 0,
-    };
+    let mut ended =
+        BootEnded { outcome: Outcome::Complete, phase: None, interrupted: None, elapsed_ms: 0 };
     for phase in &plan.phases {
         match run_phase(phase, cx, limit).await {
             PhaseResult::Ok | PhaseResult::Skipped => continue,
@@ -95,16 +84,9 @@ pub async fn run(cx: &mut Context<'_>) -> BootEnded {
         break;
     }
     ended.elapsed_ms = millis(began.elapsed());
-    if let Err(e) = cx
-        .place
-        .journal
-        .append_durably(Event::BootEnded(ended.clone()))
-    {
+    if let Err(e) = cx.place.journal.append_durably(Event::BootEnded(ended.clone())) {
         // An end that is not on the disk has not happened.
-        error!(
-            "the boot's end could not be written to {}: {e}",
-            cx.place.path.display()
-        );
+        error!("the boot's end could not be written to {}: {e}", cx.place.path.display());
         ended.outcome = Outcome::Failed;
     }
     ended
@@ -139,21 +121,13 @@ async fn run_phase(phase: &Phase, cx: &mut Context<'_>, boot_limit: Instant) -> 
         tools: std::mem::take(&mut report.tools),
     }));
     // A stop that came while the phase ended well still stops the boot.
-    if cx.cancel.requested().is_some() {
-        PhaseResult::Interrupted
-    } else {
-        result
-    }
+    if cx.cancel.requested().is_some() { PhaseResult::Interrupted } else { result }
 }
 
 fn hung(phase: &Phase) -> Problem {
     Problem::new(
         "phase-hung",
-        format!(
-            "{} did not end within its deadline of {}",
-            phase.name.word(),
-            phase.deadline
-        ),
+        format!("{} did not end within its deadline of {}", phase.name.word(), phase.deadline),
         "look for a dead network filesystem or a stopped process",
     )
 }
@@ -170,20 +144,12 @@ fn say(phase: PhaseName, result: PhaseResult, report: &Report, elapsed: Duration
             .map(|e| format!(" ({})", e.replace('\n', " | ")))
             .unwrap_or_default();
         match means {
-            OnFailure::Fail => error!(
-                phase,
-                code = p.code,
-                "{}{evidence}; next: {}",
-                p.message,
-                p.next
-            ),
-            OnFailure::Degrade => warn!(
-                phase,
-                code = p.code,
-                "{}{evidence}; next: {}",
-                p.message,
-                p.next
-            ),
+            OnFailure::Fail => {
+                error!(phase, code = p.code, "{}{evidence}; next: {}", p.message, p.next)
+            }
+            OnFailure::Degrade => {
+                warn!(phase, code = p.code, "{}{evidence}; next: {}", p.message, p.next)
+            }
         }
     }
     let word = match result {

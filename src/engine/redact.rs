@@ -8,15 +8,7 @@
 const SHORTEST: usize = 6;
 
 /// Parts of names whose variables hold secrets.
-const NAMES: &[&str] = &[
-    "TOKEN",
-    "SECRET",
-    "PASSWORD",
-    "PASSWD",
-    "KEY",
-    "CREDENTIAL",
-    "AUTH",
-];
+const NAMES: &[&str] = &["TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL", "AUTH"];
 
 /// Masks the secrets of `environment` in `text`.
 pub fn redact<'a>(text: &str, environment: impl Iterator<Item = (&'a str, &'a str)>) -> String {
@@ -67,11 +59,7 @@ mod tests {
 
     #[test]
     fn values_of_secret_variables_and_url_credentials_are_masked() {
-        let env = [
-            ("NPM_TOKEN", "npm_abcdef123"),
-            ("LANG", "C.UTF-8"),
-            ("MY_KEY", "abc"),
-        ];
+        let env = [("NPM_TOKEN", "npm_abcdef123"), ("LANG", "C.UTF-8"), ("MY_KEY", "abc")];
         let text = "401 for https://bob:hunter2@example.org/x with npm_abcdef123 in C.UTF-8 abc";
         assert_eq!(
             redact(text, env.into_iter()),
@@ -82,9 +70,6 @@ mod tests {
     #[test]
     fn plain_text_stays() {
         let text = "a://b c://d@ e@f ://";
-        assert_eq!(
-            redact(text, std::iter::empty()),
-            "a://b c://[redacted]@ e@f ://"
-        );
+        assert_eq!(redact(text, std::iter::empty()), "a://b c://[redacted]@ e@f ://");
     }
 }

@@ -26,10 +26,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(1);
         for (next, whole) in [(2, 1.0), (3, 2.0), (4, 4.0), (9, 30.0), (u32::MAX, 30.0)] {
             let seconds = backoff(next, &mut rng).as_secs_f64();
-            assert!(
-                seconds >= whole / 2.0 && seconds <= whole,
-                "{next}: {seconds}"
-            );
+            assert!(seconds >= whole / 2.0 && seconds <= whole, "{next}: {seconds}");
         }
         assert_ne!(backoff(4, &mut rng), backoff(4, &mut rng));
     }

@@ -65,31 +65,14 @@ impl Init {
         }
         let booted = match ended {
             // 2 is degraded: usable, and the status says so.
-            Some(Ended {
-                status: 0 | 2,
-                signal: None,
-                ..
-            }) => Booted::Usable,
-            Some(Ended {
-                signal: None,
-                status: 1,
-                ..
-            }) => Booted::Failed(
-                received
-                    .reason
-                    .unwrap_or_else(|| "failed: the boot gave no reason".into()),
+            Some(Ended { status: 0 | 2, signal: None, .. }) => Booted::Usable,
+            Some(Ended { signal: None, status: 1, .. }) => Booted::Failed(
+                received.reason.unwrap_or_else(|| "failed: the boot gave no reason".into()),
             ),
-            Some(Ended {
-                signal: None,
-                status,
-                ..
-            }) => Booted::Failed(format!(
-                "failed: the boot ended with status {status} and no result"
-            )),
-            Some(Ended {
-                signal: Some(signal),
-                ..
-            }) => self.died(&signals::name(signal), &stand),
+            Some(Ended { signal: None, status, .. }) => {
+                Booted::Failed(format!("failed: the boot ended with status {status} and no result"))
+            }
+            Some(Ended { signal: Some(signal), .. }) => self.died(&signals::name(signal), &stand),
             None => self.died("its deadline", &stand),
         };
         (booted, stand)
@@ -111,20 +94,10 @@ impl Init {
             command.args(["--log-format", "json"]);
         }
         command.stdin(stdin).stdout(Stdio::from(write));
-        spawn::prepare(
-            &mut command,
-            spawn::Setup {
-                own_group: true,
-                ..spawn::Setup::default()
-            },
-        );
+        spawn::prepare(&mut command, spawn::Setup { own_group: true, ..spawn::Setup::default() });
         let pid = pid_of(&command.spawn()?);
         self.reaper.wait_for(pid);
-        Ok(Running {
-            pid,
-            pipe: read.into(),
-            received: Vec::new(),
-        })
+        Ok(Running { pid, pipe: read.into(), received: Vec::new() })
     }
 
     /// Waits for the boot's end. `None` is one that had to be given up.
@@ -194,13 +167,7 @@ impl Init {
             command.arg("--config").arg(config);
         }
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        spawn::prepare(
-            &mut command,
-            spawn::Setup {
-                own_group: true,
-                ..spawn::Setup::default()
-            },
-        );
+        spawn::prepare(&mut command, spawn::Setup { own_group: true, ..spawn::Setup::default() });
         let Ok(child) = command.spawn() else { return };
         let pid = pid_of(&child);
         self.reaper.wait_for(pid);
@@ -224,9 +191,7 @@ impl Running {
         while self.received.len() < handoff::MAX {
             match self.pipe.read(&mut chunk) {
                 Ok(0) | Err(_) => return,
-                Ok(n) => self
-                    .received
-                    .extend_from_slice(chunk.get(..n).unwrap_or_default()),
+                Ok(n) => self.received.extend_from_slice(chunk.get(..n).unwrap_or_default()),
             }
         }
     }
@@ -234,10 +199,7 @@ impl Running {
 
 /// Does this signal ask a boot to stop?
 fn stops(signal: i32) -> bool {
-    matches!(
-        signal,
-        libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGHUP
-    )
+    matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGHUP)
 }
 
 /// The child is reaped by its number; the standard library's handle is let go.

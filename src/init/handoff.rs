@@ -75,11 +75,8 @@ impl Handoff {
                 put("grace", &s.grace.as_millis().to_string());
                 put("leftover", &s.leftover_grace.as_millis().to_string());
                 if let Some((uid, gid, groups)) = &s.become_user {
-                    let numbers: Vec<String> = [uid, gid]
-                        .into_iter()
-                        .chain(groups)
-                        .map(ToString::to_string)
-                        .collect();
+                    let numbers: Vec<String> =
+                        [uid, gid].into_iter().chain(groups).map(ToString::to_string).collect();
                     put("user", &numbers.join(","));
                 }
                 for (name, value) in &s.variables {
@@ -106,10 +103,7 @@ pub struct Received {
 pub fn read(bytes: &[u8]) -> Received {
     let mut received = Received::default();
     let mut stand = Stand::default();
-    let whole = bytes
-        .iter()
-        .rposition(|&b| b == 0)
-        .map_or(0, |last| last + 1);
+    let whole = bytes.iter().rposition(|&b| b == 0).map_or(0, |last| last + 1);
     for entry in bytes.get(..whole).unwrap_or_default().split(|&b| b == 0) {
         let entry = String::from_utf8_lossy(entry);
         let Some((key, value)) = entry.split_once('=') else {
@@ -121,11 +115,9 @@ pub fn read(bytes: &[u8]) -> Received {
             "grace" => set_millis(&mut stand.grace, value),
             "leftover" => set_millis(&mut stand.leftover_grace, value),
             "user" => stand.become_user = user(value),
-            "set" => stand.variables.extend(
-                value
-                    .split_once('=')
-                    .map(|(n, v)| (n.to_owned(), v.to_owned())),
-            ),
+            "set" => stand
+                .variables
+                .extend(value.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned()))),
             "stand" => received.stand = Some(std::mem::take(&mut stand)),
             "reason" => received.reason = Some(value.to_owned()),
             _ => {}
@@ -141,11 +133,7 @@ fn set_millis(place: &mut Duration, value: &str) {
 }
 
 fn user(value: &str) -> Option<(u32, u32, Vec<u32>)> {
-    let numbers: Vec<u32> = value
-        .split(',')
-        .map(str::parse)
-        .collect::<Result<_, _>>()
-        .ok()?;
+    let numbers: Vec<u32> = value.split(',').map(str::parse).collect::<Result<_, _>>().ok()?;
     match numbers.as_slice() {
         [uid, gid, groups @ ..] => Some((*uid, *gid, groups.to_vec())),
         _ => None,
@@ -171,9 +159,7 @@ mod tests {
     fn what_is_sent_arrives() {
         let mut bytes = Vec::new();
         Handoff::from(sample()).send(&mut bytes).unwrap();
-        Handoff::Reason("failed: it\0did".into())
-            .send(&mut bytes)
-            .unwrap();
+        Handoff::Reason("failed: it\0did".into()).send(&mut bytes).unwrap();
         let received = read(&bytes);
         assert_eq!(received.stand, Some(sample()));
         assert_eq!(received.reason.as_deref(), Some("failed: it did"));
@@ -186,9 +172,6 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(read(&bytes[..cut]).stand, None, "cut at {cut}");
         }
-        assert_eq!(
-            read(b"\xff\0=\0user=1\0stand=1\0").stand,
-            Some(Stand::default())
-        );
+        assert_eq!(read(b"\xff\0=\0user=1\0stand=1\0").stand, Some(Stand::default()));
     }
 }

@@ -10,12 +10,7 @@
 //!            └── failed ── hold ────────────┘         │
 //!                      └── exit ──────────────────────┘
 //! ```
-#![deny(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod boot;
 pub mod handoff;
@@ -71,14 +66,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     match signals::block_all() {
         Ok(mask) => {
             let first = std::process::id() == 1;
-            Init {
-                options,
-                report,
-                mask,
-                reaper: Reaper::default(),
-                first,
-            }
-            .run()
+            Init { options, report, mask, reaper: Reaper::default(), first }.run()
         }
         Err(e) => {
             report.error(&format!("signals cannot be blocked: {e}"));

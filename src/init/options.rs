@@ -60,10 +60,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Parsed {
 }
 
 fn read(arguments: Vec<OsString>) -> Result<Parsed, lexopt::Error> {
-    let mut options = Options {
-        json: environment_says_json(),
-        ..Options::default()
-    };
+    let mut options = Options { json: environment_says_json(), ..Options::default() };
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next()? {
         match argument {
@@ -115,9 +112,7 @@ fn choice(
 
 fn span(parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {
     let value = parser.value()?;
-    Span::parse(&value.to_string_lossy())
-        .map(|s| s.0)
-        .map_err(lexopt::Error::from)
+    Span::parse(&value.to_string_lossy()).map(|s| s.0).map_err(lexopt::Error::from)
 }
 
 impl Options {
@@ -142,15 +137,11 @@ mod tests {
 
     #[test]
     fn options_end_at_the_command() {
-        let Parsed::Run(o) = parse_text("--no-boot --grace 2s sh -c --no-boot") else {
-            panic!()
-        };
+        let Parsed::Run(o) = parse_text("--no-boot --grace 2s sh -c --no-boot") else { panic!() };
         assert!(o.no_boot);
         assert_eq!(o.grace, Some(Duration::from_secs(2)));
         assert_eq!(o.command, ["sh", "-c", "--no-boot"]);
-        let Parsed::Run(o) = parse_text("-- --help") else {
-            panic!()
-        };
+        let Parsed::Run(o) = parse_text("-- --help") else { panic!() };
         assert_eq!(o.command, ["--help"]);
     }
 
@@ -163,9 +154,7 @@ mod tests {
             ("--on-boot-failure maybe sh", "maybe"),
             ("--bogus sh", "--bogus"),
         ] {
-            let Parsed::Wrong(e) = parse_text(text) else {
-                panic!("{text}")
-            };
+            let Parsed::Wrong(e) = parse_text(text) else { panic!("{text}") };
             assert!(e.contains(part), "{text}: {e}");
         }
     }

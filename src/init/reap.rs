@@ -61,11 +61,7 @@ impl Reaper {
     fn note(&mut self, pid: Pid, status: u8, signal: Option<i32>) {
         if self.awaited == Some(pid.as_raw()) {
             self.awaited = None;
-            self.ended = Some(Ended {
-                pid: pid.as_raw(),
-                status,
-                signal,
-            });
+            self.ended = Some(Ended { pid: pid.as_raw(), status, signal });
         }
     }
 }

@@ -50,11 +50,7 @@ impl Report {
 /// Leaves the reason where the cluster looks for it, if there is such a place.
 pub(super) fn terminate(reason: &str) {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = File::options()
-        .write(true)
-        .truncate(true)
-        .custom_flags(flags)
-        .open(TERMINATION_LOG);
+    let file = File::options().write(true).truncate(true).custom_flags(flags).open(TERMINATION_LOG);
     if let Ok(mut file) = file {
         let cut = reason.floor_char_boundary(MAX_REASON);
         let _ = file.write_all(reason.get(..cut).unwrap_or_default().as_bytes());

@@ -26,11 +26,7 @@ impl Init {
             .collect();
         self.to_all(libc::SIGKILL);
         let gone = self.wait_until_none(KILL_TAKES);
-        let word = if gone {
-            "killed"
-        } else {
-            "still there after SIGKILL"
-        };
+        let word = if gone { "killed" } else { "still there after SIGKILL" };
         if !names.is_empty() {
             self.report.warn(&format!("{word}: {}", names.join(", ")));
         }

@@ -47,14 +47,11 @@ impl Init {
         for (name, value) in &stand.variables {
             command.env(name, value);
         }
-        let credentials = stand
-            .become_user
-            .as_ref()
-            .map(|(uid, gid, groups)| Credentials {
-                uid: *uid,
-                gid: *gid,
-                groups: groups.iter().map(|g| Gid::from_raw(*g)).collect(),
-            });
+        let credentials = stand.become_user.as_ref().map(|(uid, gid, groups)| Credentials {
+            uid: *uid,
+            gid: *gid,
+            groups: groups.iter().map(|g| Gid::from_raw(*g)).collect(),
+        });
         let setup = spawn::Setup {
             own_group: true,
             foreground: io::stdin().is_terminal(),

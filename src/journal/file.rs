@@ -45,10 +45,7 @@ impl Appender {
     /// # Errors
     /// What `write(2)` says; ENOSPC above all.
     pub fn append(&mut self, event: Event) -> io::Result<()> {
-        let mut line = serde_json::to_vec(&Record {
-            at: Timestamp::now(),
-            event,
-        })?;
+        let mut line = serde_json::to_vec(&Record { at: Timestamp::now(), event })?;
         line.push(b'\n');
         self.file.write_all(&line)
     }
@@ -81,10 +78,7 @@ fn end_torn_line(file: &mut File) -> io::Result<()> {
 /// Sets an overgrown journal in `dir` aside as `journal.old`.
 pub fn rotate(dir: &Path) {
     let path = dir.join(NAME);
-    if path
-        .symlink_metadata()
-        .is_ok_and(|m| m.is_file() && m.len() > ROTATE_AT)
-    {
+    if path.symlink_metadata().is_ok_and(|m| m.is_file() && m.len() > ROTATE_AT) {
         let _ = fs::rename(&path, dir.join("journal.old"));
     }
 }
@@ -146,11 +140,7 @@ pub fn epoch() -> Epoch {
 /// This process as the runner of a boot.
 pub fn runner() -> Runner {
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
-    Runner {
-        pid,
-        start_ticks: process::start_ticks(pid).unwrap_or(0),
-        epoch: epoch(),
-    }
+    Runner { pid, start_ticks: process::start_ticks(pid).unwrap_or(0), epoch: epoch() }
 }
 
 #[cfg(test)]
@@ -172,10 +162,7 @@ mod tests {
     fn what_is_appended_is_read_back() {
         let tmp = tempfile::tempdir().unwrap();
         let dir = Dir::open(tmp.path()).unwrap();
-        Appender::open(&dir, NAME)
-            .unwrap()
-            .append_durably(ended())
-            .unwrap();
+        Appender::open(&dir, NAME).unwrap().append_durably(ended()).unwrap();
         Appender::open(&dir, NAME).unwrap().append(ended()).unwrap();
         let contents = read(&tmp.path().join(NAME)).unwrap();
         assert_eq!((contents.records.len(), contents.unreadable), (2, 0));

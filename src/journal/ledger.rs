@@ -21,11 +21,7 @@ pub struct History {
 
 /// Folds the ledger for the script with hash `payload` on `instance`.
 pub fn history(records: &[Record], instance: &str, payload: &str) -> History {
-    let mut history = History {
-        attempts: 0,
-        last: None,
-        at: None,
-    };
+    let mut history = History { attempts: 0, last: None, at: None };
     let ours = |run: &ScriptRun| run.instance == instance && run.payload == payload;
     for record in records {
         match &record.event {
@@ -50,21 +46,11 @@ mod tests {
     use super::*;
 
     fn run(attempt: u32) -> ScriptRun {
-        ScriptRun {
-            instance: "i".into(),
-            payload: "p".into(),
-            attempt,
-        }
+        ScriptRun { instance: "i".into(), payload: "p".into(), attempt }
     }
 
     fn records(events: Vec<Event>) -> Vec<Record> {
-        events
-            .into_iter()
-            .map(|event| Record {
-                at: jiff::Timestamp::UNIX_EPOCH,
-                event,
-            })
-            .collect()
+        events.into_iter().map(|event| Record { at: jiff::Timestamp::UNIX_EPOCH, event }).collect()
     }
 
     #[test]
@@ -76,14 +62,7 @@ mod tests {
             Event::ScriptBegan(run(2)),
         ]);
         assert_eq!(history(&all[..2], "i", "p").last, Some(end));
-        assert_eq!(
-            history(&all, "i", "p"),
-            History {
-                attempts: 2,
-                last: None,
-                at: None
-            }
-        );
+        assert_eq!(history(&all, "i", "p"), History { attempts: 2, last: None, at: None });
         assert_eq!(history(&all, "other", "p").attempts, 0);
         assert_eq!(history(&all, "i", "other").attempts, 0);
     }

@@ -36,12 +36,7 @@ pub struct Base {
 
 impl Base {
     fn new(trusted: impl Into<PathBuf>, below: impl Into<PathBuf>) -> Self {
-        Self {
-            trusted: trusted.into(),
-            below: below.into(),
-            shared: false,
-            owner: None,
-        }
+        Self { trusted: trusted.into(), below: below.into(), shared: false, owner: None }
     }
 
     /// The whole path.
@@ -51,10 +46,7 @@ impl Base {
 
     /// In the user's home: what is made there is the user's.
     fn at_home(home: &Path, owner: Owner) -> Self {
-        Self {
-            owner: Some(owner),
-            ..Self::new(home, ".local/state/agent")
-        }
+        Self { owner: Some(owner), ..Self::new(home, ".local/state/agent") }
     }
 
     fn open(&self, instance: &str) -> io::Result<(Dir, PathBuf)> {
@@ -71,8 +63,7 @@ impl Base {
 
 fn owned_by(path: &Path, uid: u32) -> bool {
     use std::os::unix::fs::MetadataExt;
-    path.symlink_metadata()
-        .is_ok_and(|m| m.uid() == uid && m.is_dir())
+    path.symlink_metadata().is_ok_and(|m| m.uid() == uid && m.is_dir())
 }
 
 /// The bases for a sandbox user, best first.
@@ -85,10 +76,7 @@ pub fn bases(home: &Path, (uid, gid): Owner) -> Vec<Base> {
         Base::new("/run", "agent"),
         Base::new(runtime, "agent"),
         Base::at_home(home, (uid, gid)),
-        Base {
-            shared: true,
-            ..Base::new("/tmp", format!("agent-{uid}"))
-        },
+        Base { shared: true, ..Base::new("/tmp", format!("agent-{uid}")) },
     ]
 }
 
@@ -128,10 +116,7 @@ fn open_in(base: &Base, began: &BootBegan) -> io::Result<Place> {
     prune(&base.path(), &path);
     file::rotate(&path);
     let mut journal = Appender::open(&dir, file::NAME)?;
-    let began = BootBegan {
-        logs: path.join("logs"),
-        ..began.clone()
-    };
+    let began = BootBegan { logs: path.join("logs"), ..began.clone() };
     journal.append_durably(Event::BootBegan(began))?;
     Ok(Place { path, dir, journal })
 }
@@ -164,9 +149,7 @@ fn prune(base: &Path, current: &Path) {
 pub fn lock(bases: &[Base], instance: &str) -> Result<Option<files::Lock>, String> {
     let mut refusal = String::from("no place");
     for base in bases {
-        let attempt = base
-            .open(instance)
-            .and_then(|(dir, _)| dir.append("lock", 0o644));
+        let attempt = base.open(instance).and_then(|(dir, _)| dir.append("lock", 0o644));
         match attempt.and_then(files::try_lock) {
             Ok(lock) => return Ok(lock),
             Err(e) => refusal = format!("{}: {e}", base.path().display()),
@@ -203,9 +186,7 @@ pub fn open_ledger(
 }
 
 fn read_ledger(dir: &Path) -> Vec<Record> {
-    file::read(&dir.join(ledger::NAME))
-        .map(|c| c.records)
-        .unwrap_or_default()
+    file::read(&dir.join(ledger::NAME)).map(|c| c.records).unwrap_or_default()
 }
 
 /// A journal that was found.
@@ -243,11 +224,7 @@ pub fn find_journal(bases: &[Base], epoch: &Epoch) -> Option<Found> {
 /// # Errors
 /// It can no longer be opened safely, or not be written.
 pub fn append_to(bases: &[Base], found: &Found, event: Event) -> io::Result<()> {
-    let instance = found
-        .path
-        .parent()
-        .and_then(Path::file_name)
-        .and_then(|n| n.to_str());
+    let instance = found.path.parent().and_then(Path::file_name).and_then(|n| n.to_str());
     let base = bases.iter().find(|b| found.path.starts_with(b.path()));
     let (Some(instance), Some(base)) = (instance, base) else {
         return Err(io::Error::from(io::ErrorKind::NotFound));
@@ -281,18 +258,10 @@ mod tests {
     use super::*;
 
     fn began(instance: &str, init_start: u64) -> BootBegan {
-        let epoch = Epoch {
-            kernel_boot: "k".into(),
-            pid_namespace: 1,
-            init_start,
-        };
+        let epoch = Epoch { kernel_boot: "k".into(), pid_namespace: 1, init_start };
         BootBegan {
             boot: "b".into(),
-            runner: Runner {
-                pid: 1,
-                start_ticks: 1,
-                epoch,
-            },
+            runner: Runner { pid: 1, start_ticks: 1, epoch },
             instance: instance.into(),
             agent: "0".into(),
             phases: vec![],
@@ -329,10 +298,7 @@ mod tests {
         for i in 0..KEEP + 5 {
             open_journal(&bases, &began(&format!("i{i:02}"), 1)).unwrap();
         }
-        assert_eq!(
-            fs::read_dir(tmp.path().join("s")).unwrap().count(),
-            KEEP + 1
-        );
+        assert_eq!(fs::read_dir(tmp.path().join("s")).unwrap().count(), KEEP + 1);
     }
 
     #[test]

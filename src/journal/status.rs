@@ -181,17 +181,13 @@ impl Status {
 
     /// All problems with their phases, in order.
     pub fn problems(&self) -> impl Iterator<Item = (PhaseName, &Problem)> {
-        self.phases
-            .iter()
-            .flat_map(|p| p.problems.iter().map(move |problem| (p.name, problem)))
+        self.phases.iter().flat_map(|p| p.problems.iter().map(move |problem| (p.name, problem)))
     }
 }
 
 /// Folds the records of a journal, oldest first, to the status of its newest boot.
 pub fn fold(records: &[Record], observer: &Observer<'_>) -> Status {
-    let newest = records
-        .iter()
-        .rposition(|r| matches!(r.event, Event::BootBegan(_)));
+    let newest = records.iter().rposition(|r| matches!(r.event, Event::BootBegan(_)));
     let Some((head, rest)) = newest.and_then(|i| records.get(i..)?.split_first()) else {
         return Status::none("no boot has begun here");
     };
@@ -208,17 +204,9 @@ pub fn fold(records: &[Record], observer: &Observer<'_>) -> Status {
             Event::BootBegan(_) => {}
             Event::PhaseBegan { phase } => enter(&mut status, *phase, record.at),
             Event::PhaseEnded(ended) => leave(&mut status, ended),
-            Event::ScriptBegan(run) => {
-                status.script = Some(Script {
-                    run: run.clone(),
-                    end: None,
-                })
-            }
+            Event::ScriptBegan(run) => status.script = Some(Script { run: run.clone(), end: None }),
             Event::ScriptEnded { run, end } => {
-                status.script = Some(Script {
-                    run: run.clone(),
-                    end: Some(*end),
-                });
+                status.script = Some(Script { run: run.clone(), end: Some(*end) });
             }
             Event::BootEnded(ended) => end = Some((ended, record.at)),
         }
@@ -301,10 +289,7 @@ fn finish(status: &mut Status, ended: &BootEnded, at: Timestamp) {
     status.interrupted.clone_from(&ended.interrupted);
     let (state, summary) = match ended.outcome {
         Outcome::Complete => (State::Complete, "complete".to_owned()),
-        Outcome::Degraded => (
-            State::Degraded,
-            format!("degraded: {}", first_problem(status)),
-        ),
+        Outcome::Degraded => (State::Degraded, format!("degraded: {}", first_problem(status))),
         Outcome::Failed => (State::Failed, failure(status)),
     };
     status.state = state;
@@ -341,11 +326,7 @@ fn under_way(status: &mut Status) {
 }
 
 fn cut_off(status: &mut Status) {
-    let running = status
-        .phases
-        .iter()
-        .find(|p| p.state == PhaseState::Running)
-        .map(|p| p.name);
+    let running = status.phases.iter().find(|p| p.state == PhaseState::Running).map(|p| p.name);
     let phase = running.or(status.phase);
     for p in &mut status.phases {
         match p.state {
@@ -368,21 +349,13 @@ mod tests {
     use super::*;
 
     fn epoch(init_start: u64) -> Epoch {
-        Epoch {
-            kernel_boot: "k".into(),
-            pid_namespace: 1,
-            init_start,
-        }
+        Epoch { kernel_boot: "k".into(), pid_namespace: 1, init_start }
     }
 
     fn began() -> Event {
         Event::BootBegan(BootBegan {
             boot: "b".into(),
-            runner: Runner {
-                pid: 9,
-                start_ticks: 5,
-                epoch: epoch(1),
-            },
+            runner: Runner { pid: 9, start_ticks: 5, epoch: epoch(1) },
             instance: "i".into(),
             agent: "0".into(),
             phases: vec![PhaseName::Volume, PhaseName::Tools],
@@ -391,29 +364,13 @@ mod tests {
     }
 
     fn ended(outcome: Outcome, phase: Option<PhaseName>) -> Event {
-        Event::BootEnded(BootEnded {
-            outcome,
-            phase,
-            interrupted: None,
-            elapsed_ms: 5,
-        })
+        Event::BootEnded(BootEnded { outcome, phase, interrupted: None, elapsed_ms: 5 })
     }
 
     fn fold_events(events: Vec<Event>, lives: bool, init_start: u64) -> Status {
-        let records: Vec<Record> = events
-            .into_iter()
-            .map(|event| Record {
-                at: Timestamp::UNIX_EPOCH,
-                event,
-            })
-            .collect();
-        fold(
-            &records,
-            &Observer {
-                epoch: epoch(init_start),
-                lives: &|_| lives,
-            },
-        )
+        let records: Vec<Record> =
+            events.into_iter().map(|event| Record { at: Timestamp::UNIX_EPOCH, event }).collect();
+        fold(&records, &Observer { epoch: epoch(init_start), lives: &|_| lives })
     }
 
     #[test]
@@ -424,10 +381,7 @@ mod tests {
     #[test]
     fn only_its_own_event_makes_a_boot_complete() {
         let end = || ended(Outcome::Complete, None);
-        assert_eq!(
-            fold_events(vec![began(), end()], false, 1).state,
-            State::Complete
-        );
+        assert_eq!(fold_events(vec![began(), end()], false, 1).state, State::Complete);
         assert_eq!(fold_events(vec![end()], true, 1).state, State::None);
         let cut = fold_events(vec![began(), end(), began()], false, 1);
         assert_eq!(cut.state, State::Failed, "the newest boot counts");
@@ -441,25 +395,11 @@ mod tests {
 
     #[test]
     fn a_lost_runner_is_a_failure_that_names_the_phase() {
-        let events = || {
-            vec![
-                began(),
-                Event::PhaseBegan {
-                    phase: PhaseName::Tools,
-                },
-            ]
-        };
+        let events = || vec![began(), Event::PhaseBegan { phase: PhaseName::Tools }];
         assert_eq!(fold_events(events(), true, 1).state, State::Running);
         let lost = fold_events(events(), false, 1);
-        assert_eq!(
-            (lost.state, lost.phase),
-            (State::Failed, Some(PhaseName::Tools))
-        );
-        assert!(
-            lost.summary.starts_with("failed: interrupted in tools"),
-            "{}",
-            lost.summary
-        );
+        assert_eq!((lost.state, lost.phase), (State::Failed, Some(PhaseName::Tools)));
+        assert!(lost.summary.starts_with("failed: interrupted in tools"), "{}", lost.summary);
     }
 
     #[test]
@@ -476,9 +416,7 @@ mod tests {
         let status = fold_events(
             vec![
                 began(),
-                Event::PhaseBegan {
-                    phase: PhaseName::Volume,
-                },
+                Event::PhaseBegan { phase: PhaseName::Volume },
                 phase,
                 ended(Outcome::Failed, Some(PhaseName::Volume)),
             ],

@@ -73,9 +73,7 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
     if let Some(recorded) = recorded
         && !record_end(&mut ledger, &run, recorded, cx)
     {
-        return Report::failed(no_ledger(&std::io::Error::other(
-            "its end could not be recorded",
-        )));
+        return Report::failed(no_ledger(&std::io::Error::other("its end could not be recorded")));
     }
     if let Some(problem) = judge(&end, &run, cx) {
         report.problems.extend(Report::failed(problem).problems);
@@ -94,15 +92,9 @@ fn settled(
     if work.again || (!end.good() && work.retry == Retry::NextBoot) {
         return None;
     }
-    let last = ScriptRun {
-        attempt: history.attempts,
-        ..run.clone()
-    };
+    let last = ScriptRun { attempt: history.attempts, ..run.clone() };
     cx.record(Event::ScriptEnded { run: last, end });
-    let at = history
-        .at
-        .map(|t| t.strftime("%F %T UTC").to_string())
-        .unwrap_or_default();
+    let at = history.at.map(|t| t.strftime("%F %T UTC").to_string()).unwrap_or_default();
     if end.good() {
         return Some(Report {
             notes: vec![format!(
@@ -123,24 +115,18 @@ fn settled(
         "the user script {how} on this instance, at {at} (attempt {}); it is not repeated",
         history.attempts
     );
-    Some(Report::failed(Problem::new(
-        "script-failed-before",
-        message,
-        AGAIN,
-    )))
+    Some(Report::failed(Problem::new("script-failed-before", message, AGAIN)))
 }
 
 fn why_again(work: &ScriptWork, history: &History) -> Option<String> {
     let attempts = history.attempts;
     match (attempts, history.last) {
         (0, _) => None,
-        (_, None) => Some(format!(
-            "attempt {attempts} was cut off before its end; repeating"
-        )),
+        (_, None) => Some(format!("attempt {attempts} was cut off before its end; repeating")),
         (_, Some(_)) if work.again => Some("running again because it was asked for".into()),
-        (_, Some(_)) => Some(format!(
-            "attempt {attempts} ended badly; trying again (bootstrap.retry)"
-        )),
+        (_, Some(_)) => {
+            Some(format!("attempt {attempts} ended badly; trying again (bootstrap.retry)"))
+        }
     }
 }
 
@@ -152,9 +138,7 @@ async fn execute(bytes: &[u8], work: &ScriptWork, cx: &Context<'_>) -> Result<En
             "make room in /tmp, /dev/shm or on the volume",
         )
     };
-    let (file, path) = cx
-        .open_log("user-script")
-        .map_err(|e| no_file("the script's log", e))?;
+    let (file, path) = cx.open_log("user-script").map_err(|e| no_file("the script's log", e))?;
     let mut log = Log::new(file, path);
     let shebang = match shebang::parse(bytes) {
         Ok(shebang) => shebang,
@@ -164,10 +148,7 @@ async fn execute(bytes: &[u8], work: &ScriptWork, cx: &Context<'_>) -> Result<En
         && !s.interpreter.is_file()
     {
         // Its name is a part of the script: it is told in the private log alone.
-        log.say(&format!(
-            "the interpreter {} does not exist",
-            s.interpreter.display()
-        ));
+        log.say(&format!("the interpreter {} does not exist", s.interpreter.display()));
         return Err(Problem::new(
             "script-interpreter",
             "the program that the script's first line names is not in this image",
@@ -223,10 +204,7 @@ fn record_end(
     end: ScriptEnd,
     cx: &mut Context<'_>,
 ) -> bool {
-    let event = Event::ScriptEnded {
-        run: run.clone(),
-        end,
-    };
+    let event = Event::ScriptEnded { run: run.clone(), end };
     let written = ledger.append_durably(event.clone());
     cx.record(event);
     written.is_ok()
@@ -244,10 +222,7 @@ fn judge(end: &End, run: &ScriptRun, cx: &Context<'_>) -> Option<Problem> {
         ),
         End::Signaled(signal) => Problem::new(
             "script-killed",
-            format!(
-                "the user script was killed by {} (attempt {attempt})",
-                signals::name(*signal)
-            ),
+            format!("the user script was killed by {} (attempt {attempt})", signals::name(*signal)),
             "it is repeated at the next boot; SIGKILL without an operator is most often the memory limit",
         ),
         End::Deadline => Problem::new(
@@ -274,11 +249,7 @@ fn judge(end: &End, run: &ScriptRun, cx: &Context<'_>) -> Option<Problem> {
 
 fn deadline(cx: &Context<'_>) -> Duration {
     let phases = cx.plan.phases.iter();
-    phases
-        .filter(|p| p.name == cx.phase)
-        .map(|p| p.deadline.0)
-        .next()
-        .unwrap_or_default()
+    phases.filter(|p| p.name == cx.phase).map(|p| p.deadline.0).next().unwrap_or_default()
 }
 
 fn millis(d: Duration) -> u64 {

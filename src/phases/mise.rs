@@ -35,11 +35,7 @@ pub fn parse_list(json: &str) -> Result<Vec<Listed>, serde_json::Error> {
         .into_iter()
         .flat_map(|(name, entries)| entries.into_iter().map(move |e| (name.clone(), e)))
         .map(|(name, e)| Listed {
-            tool: Tool {
-                name,
-                version: e.version,
-                installed: e.installed,
-            },
+            tool: Tool { name, version: e.version, installed: e.installed },
             path: e.install_path,
         })
         .collect())
@@ -77,10 +73,7 @@ impl Failure {
             failure.malformed = output
                 .lines()
                 .find_map(|l| {
-                    l.split_once("╭─[")?
-                        .1
-                        .split_once(']')
-                        .map(|(place, _)| place.to_owned())
+                    l.split_once("╭─[")?.1.split_once(']').map(|(place, _)| place.to_owned())
                 })
                 .or_else(|| Some("a mise config file".to_owned()));
         }
@@ -91,21 +84,15 @@ impl Failure {
     pub fn looks_like_network(&self) -> bool {
         let reasons = || self.tools.iter().map(|(_, r)| r.as_str());
         self.malformed.is_none()
-            && reasons()
-                .chain(self.other.iter().map(String::as_str))
-                .any(is_network)
+            && reasons().chain(self.other.iter().map(String::as_str)).any(is_network)
     }
 }
 
 /// Did the disk fill up?
 pub fn is_no_space(reason: &str) -> bool {
-    [
-        "No space left on device",
-        "Disk quota exceeded",
-        "os error 28",
-    ]
-    .iter()
-    .any(|words| reason.contains(words))
+    ["No space left on device", "Disk quota exceeded", "os error 28"]
+        .iter()
+        .any(|words| reason.contains(words))
 }
 
 /// Does the reason have words by which resolvers, sockets and HTTP clients tell a
@@ -150,11 +137,7 @@ mod tests {
         let list = parse_list(json).unwrap();
         assert_eq!(
             list[0].tool,
-            Tool {
-                name: "npm:cowsay".into(),
-                version: "1.6.0".into(),
-                installed: true
-            }
+            Tool { name: "npm:cowsay".into(), version: "1.6.0".into(), installed: true }
         );
         assert!(parse_list("{}").unwrap().is_empty());
         assert!(parse_list("mise says no").is_err());
@@ -184,10 +167,7 @@ mod tests {
     #[test]
     fn a_malformed_config_is_told_with_its_place() {
         let output = "mise::config::parse_error\n\n  × Invalid TOML in config file\n   ╭─[~/.config/mise/config.toml:1:7]\n 1 │ [tools\n";
-        assert_eq!(
-            Failure::parse(output).malformed.unwrap(),
-            "~/.config/mise/config.toml:1:7"
-        );
+        assert_eq!(Failure::parse(output).malformed.unwrap(), "~/.config/mise/config.toml:1:7");
     }
 
     #[test]

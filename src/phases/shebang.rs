@@ -47,10 +47,7 @@ pub fn parse(script: &[u8]) -> Result<Option<Shebang>, Fault> {
         return Err(Fault::CarriageReturn);
     }
     let line = line.trim_ascii();
-    let end = line
-        .iter()
-        .position(|&b| b == b' ' || b == b'\t')
-        .unwrap_or(line.len());
+    let end = line.iter().position(|&b| b == b' ' || b == b'\t').unwrap_or(line.len());
     let (interpreter, argument) = line.split_at(end);
     if !interpreter.starts_with(b"/") || line.contains(&0) {
         return Err(Fault::Unusable);
@@ -69,10 +66,7 @@ mod tests {
     fn line(script: &[u8]) -> (String, Option<String>) {
         let s = parse(script).unwrap().unwrap();
         let text = |o: OsString| o.into_string().unwrap();
-        (
-            s.interpreter.to_string_lossy().into_owned(),
-            s.argument.map(text),
-        )
+        (s.interpreter.to_string_lossy().into_owned(), s.argument.map(text))
     }
 
     #[test]

@@ -108,10 +108,7 @@ impl Reconcile<'_, '_> {
             if std::time::Instant::now() + wait >= self.cx.limit {
                 return Err(self.ended(&End::Deadline, install));
             }
-            self.report.notes.push(format!(
-                "the network failed; attempt {} follows",
-                attempt + 1
-            ));
+            self.report.notes.push(format!("the network failed; attempt {} follows", attempt + 1));
             tokio::select! {
                 () = time::sleep(wait) => {}
                 () = self.cx.cancel.wait() => return Err(self.ended(&End::Cancelled, install)),
@@ -128,19 +125,13 @@ impl Reconcile<'_, '_> {
         let status = self.exec(&self.work.list).await?;
         let output = self.log.output();
         // Warnings share the log with the list; the list is what is between the braces.
-        let json = output
-            .find('{')
-            .zip(output.rfind('}'))
-            .and_then(|(a, b)| output.get(a..=b));
+        let json = output.find('{').zip(output.rfind('}')).and_then(|(a, b)| output.get(a..=b));
         match (status, json.map(parse_list)) {
             (0, Some(Ok(tools))) => Ok(tools),
             _ => Err(Problem::new(
                 "mise-list",
                 format!("mise cannot list the tools (status {status})"),
-                format!(
-                    "run {} and mend what it says",
-                    self.work.list.argv.join(" ")
-                ),
+                format!("run {} and mend what it says", self.work.list.argv.join(" ")),
             )
             .evidence(excerpt(&output))),
         }
@@ -148,10 +139,9 @@ impl Reconcile<'_, '_> {
 
     /// mise takes an emptied install directory for an installed tool; forced, it installs again.
     async fn repair(&mut self, emptied: &[String]) -> Result<Vec<Listed>, Problem> {
-        self.report.notes.push(format!(
-            "installed again, the directory was empty: {}",
-            emptied.join(", ")
-        ));
+        self.report
+            .notes
+            .push(format!("installed again, the directory was empty: {}", emptied.join(", ")));
         let mut force = self.work.install.clone();
         force.argv.push("--force".into());
         force.argv.extend(emptied.iter().cloned());
@@ -180,19 +170,13 @@ impl Reconcile<'_, '_> {
             );
         }
         let named = |listed: &Listed| {
-            failure
-                .tools
-                .iter()
-                .any(|(n, _)| n.starts_with(&format!("{}@", listed.tool.name)))
+            failure.tools.iter().any(|(n, _)| n.starts_with(&format!("{}@", listed.tool.name)))
         };
         for listed in tools.iter().filter(|t| !t.tool.installed) {
             if !named(listed) {
                 self.problem(Problem::new(
                     "tool-not-installed",
-                    format!(
-                        "{}@{} is not installed",
-                        listed.tool.name, listed.tool.version
-                    ),
+                    format!("{}@{} is not installed", listed.tool.name, listed.tool.version),
                     "see the log for mise's reason, then run `agent boot`",
                 ));
             }
@@ -209,10 +193,7 @@ impl Reconcile<'_, '_> {
         }
         self.report.tools = tools.iter().map(|l| l.tool.clone()).collect();
         let installed = tools.iter().filter(|t| t.tool.installed).count();
-        self.report.notes.push(format!(
-            "{installed} of {} tools are installed",
-            tools.len()
-        ));
+        self.report.notes.push(format!("{installed} of {} tools are installed", tools.len()));
     }
 
     async fn plain(&mut self, command: &Command) -> Result<(), Problem> {
@@ -275,10 +256,7 @@ impl Reconcile<'_, '_> {
 /// A tool that mise named, with the next step that its reason calls for.
 fn not_installed(name: &str, reason: &str) -> Problem {
     let (code, next) = if is_no_space(reason) {
-        (
-            "tool-no-space",
-            "make room on the volume, then run `agent boot`".to_owned(),
-        )
+        ("tool-no-space", "make room on the volume, then run `agent boot`".to_owned())
     } else if is_network(reason) {
         (
             "tool-network",
@@ -314,18 +292,13 @@ fn malformed(place: &str) -> Problem {
 }
 
 fn has_content(path: &Path) -> bool {
-    path.read_dir()
-        .is_ok_and(|mut entries| entries.next().is_some())
+    path.read_dir().is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// The end of a text, where the reason stands, within bounds.
 fn excerpt(text: &str) -> String {
     let text = text.trim();
     let skip = text.chars().count().saturating_sub(EXCERPT);
-    let tail: String = text
-        .chars()
-        .skip(skip)
-        .filter(|c| !c.is_control() || *c == '\n')
-        .collect();
+    let tail: String = text.chars().skip(skip).filter(|c| !c.is_control() || *c == '\n').collect();
     if skip > 0 { format!("…{tail}") } else { tail }
 }

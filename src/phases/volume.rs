@@ -56,20 +56,11 @@ pub async fn run(volumes: &[VolumeWork], cx: &Context<'_>) -> Report {
 }
 
 async fn one(volume: &VolumeWork, cx: &Context<'_>) -> Result<Answer, Problem> {
-    let request = Request {
-        volume: volume.clone(),
-        uid: cx.user().uid,
-        gid: cx.user().gid,
-    };
+    let request = Request { volume: volume.clone(), uid: cx.user().uid, gid: cx.user().gid };
     let mut notes = Vec::new();
     notes.extend(mount_where_wanted(&request, cx).await?);
     let mount = check::mount_point(volume, &Linux)?;
-    notes.push(format!(
-        "{} is {} from {}",
-        volume.target.display(),
-        mount.fstype,
-        mount.source
-    ));
+    notes.push(format!("{} is {} from {}", volume.target.display(), mount.fstype, mount.source));
     notes.extend(check::give_to_user(&request, &Linux)?);
     let answer: Result<Answer, _> = cx.helper("volume", &request, true, CHECKS_TAKE).await;
     let mut answer = answer.map_err(|e| no_answer(volume, "checking", e))?;
@@ -83,11 +74,7 @@ pub fn helper(request: &Request) -> Answer {
     let volume = &request.volume;
     check::as_user(request, &Linux, &mut answer.problems);
     // What is broken is not also written to.
-    if !answer
-        .problems
-        .iter()
-        .any(|(means, _)| *means == OnFailure::Fail)
-    {
+    if !answer.problems.iter().any(|(means, _)| *means == OnFailure::Fail) {
         fill::fill(volume, &mut answer.problems, &mut answer.notes);
     }
     answer
@@ -130,10 +117,7 @@ async fn mount_where_wanted(
         let name = Need::SysAdmin.name();
         return Err(Problem::new(
             "volume-mount-no-capability",
-            format!(
-                "{} cannot be mounted at {target}: the agent lacks {name}",
-                mount.source
-            ),
+            format!("{} cannot be mounted at {target}: the agent lacks {name}", mount.source),
             format!("mount it from outside (-v SOURCE:{target}), or start with --cap-add {name}"),
         ));
     }

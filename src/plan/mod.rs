@@ -216,12 +216,9 @@ impl Environment {
     /// Is the variable `name` passed on?
     pub fn passes(&self, name: &str) -> bool {
         name != crate::stub::payload::VARIABLE
-            && self
-                .pass
-                .iter()
-                .any(|pattern| match pattern.strip_suffix('*') {
-                    Some(start) => name.starts_with(start),
-                    None => name == pattern,
-                })
+            && self.pass.iter().any(|pattern| match pattern.strip_suffix('*') {
+                Some(start) => name.starts_with(start),
+                None => name == pattern,
+            })
     }
 }

@@ -50,36 +50,14 @@ const GIT_REWRITES: &[(&str, &str)] = &[
 /// Makes the plan. `again` asks for the user script whatever the ledger says.
 pub fn resolve(config: &Config, facts: &Facts, again: bool) -> Plan {
     let mut phases = Vec::new();
-    let mut add = |name, deadline, work| {
-        phases.push(Phase {
-            name,
-            deadline,
-            work,
-        })
-    };
+    let mut add = |name, deadline, work| phases.push(Phase { name, deadline, work });
     if let Switch::Missing(missing) = &facts.switch {
         let problem = cannot_change_user(facts, missing);
-        add(
-            PhaseName::Config,
-            Span::seconds(1),
-            Work::Refuse { problem },
-        );
+        add(PhaseName::Config, Span::seconds(1), Work::Refuse { problem });
     }
-    add(
-        PhaseName::Volume,
-        volume_deadline(config),
-        volumes(config, facts),
-    );
-    add(
-        PhaseName::Tools,
-        config.tools.deadline,
-        tools(config, facts),
-    );
-    add(
-        PhaseName::UserScript,
-        config.bootstrap.deadline,
-        script(config, facts, again),
-    );
+    add(PhaseName::Volume, volume_deadline(config), volumes(config, facts));
+    add(PhaseName::Tools, config.tools.deadline, tools(config, facts));
+    add(PhaseName::UserScript, config.bootstrap.deadline, script(config, facts, again));
     Plan {
         schema: SCHEMA,
         instance: facts.instance.clone(),
@@ -97,11 +75,7 @@ fn cannot_change_user(facts: &Facts, missing: &[&str]) -> Problem {
     let user = &facts.user;
     Problem::new(
         "cannot-change-user",
-        format!(
-            "root without {} cannot become user {}",
-            missing.join(" and "),
-            user.name
-        ),
+        format!("root without {} cannot become user {}", missing.join(" and "), user.name),
         format!(
             "start the container with --user {}:{}, or add the capability with --cap-add",
             user.uid, user.gid
@@ -118,23 +92,15 @@ fn volume_deadline(config: &Config) -> Span {
 
 fn volumes(config: &Config, facts: &Facts) -> Work {
     if config.volumes.is_empty() {
-        return Work::Skip {
-            reason: "no volume is declared".into(),
-        };
+        return Work::Skip { reason: "no volume is declared".into() };
     }
-    Work::Volumes {
-        volumes: config.volumes.iter().map(|v| volume(v, facts)).collect(),
-    }
+    Work::Volumes { volumes: config.volumes.iter().map(|v| volume(v, facts)).collect() }
 }
 
 fn volume(v: &Volume, facts: &Facts) -> VolumeWork {
     let home = v.target == Path::new("~");
     VolumeWork {
-        target: if home {
-            facts.user.home.clone()
-        } else {
-            v.target.clone()
-        },
+        target: if home { facts.user.home.clone() } else { v.target.clone() },
         mount: v.mount.as_ref().map(|m| MountWork {
             source: m.source.clone(),
             fstype: m.fstype.clone(),
@@ -149,11 +115,7 @@ fn volume(v: &Volume, facts: &Facts) -> VolumeWork {
         min_free: v.min_free,
         min_inodes: v.min_inodes,
         on_full: v.on_full,
-        on_failure: if v.required {
-            OnFailure::Fail
-        } else {
-            OnFailure::Degrade
-        },
+        on_failure: if v.required { OnFailure::Fail } else { OnFailure::Degrade },
         directories: v.directories.clone(),
         skeleton: v.skeleton.clone(),
     }
@@ -163,14 +125,10 @@ fn tools(config: &Config, facts: &Facts) -> Work {
     let t = &config.tools;
     let mise = match (t.enabled, &facts.mise) {
         (ToolsMode::Off, _) => {
-            return Work::Skip {
-                reason: "tools.enabled is \"off\"".into(),
-            };
+            return Work::Skip { reason: "tools.enabled is \"off\"".into() };
         }
         (ToolsMode::Auto, None) => {
-            return Work::Skip {
-                reason: "no mise on this machine".into(),
-            };
+            return Work::Skip { reason: "no mise on this machine".into() };
         }
         // Where mise is missing the command says so when it is started; the plan
         // shows what would be run.
@@ -183,11 +141,7 @@ fn tools(config: &Config, facts: &Facts) -> Work {
     // Left to itself the npm backend spends 70 s on a network that is away; the agent
     // retries by itself, with a cap.
     let default = BTreeMap::from([("npm_config_fetch_retries".into(), "0".into())]);
-    let environment = Environment {
-        pass,
-        default,
-        set: user_variables(facts),
-    };
+    let environment = Environment { pass, default, set: user_variables(facts) };
     let command = |arguments: &[&str]| Command {
         argv: std::iter::once(mise.as_str())
             .chain(arguments.iter().copied())
@@ -217,9 +171,7 @@ fn script(config: &Config, facts: &Facts, again: bool) -> Work {
         problem: Problem::new(code, message, next),
     };
     match &facts.payload.state {
-        PayloadState::Absent => Work::Skip {
-            reason: "no user script is given".into(),
-        },
+        PayloadState::Absent => Work::Skip { reason: "no user script is given".into() },
         PayloadState::Script { bytes, sha256 } => Work::Script(ScriptWork {
             source: source.clone(),
             bytes: *bytes,
@@ -240,10 +192,7 @@ fn script(config: &Config, facts: &Facts, again: bool) -> Work {
         ),
         PayloadState::Ambiguous => refuse(
             "payload-ambiguous",
-            format!(
-                "both ${} and {source} hold a user script",
-                payload::VARIABLE
-            ),
+            format!("both ${} and {source} hold a user script", payload::VARIABLE),
             "give one of the two",
         ),
     }
@@ -263,11 +212,7 @@ fn script_environment(config: &Config, facts: &Facts) -> Environment {
         set.insert("GIT_CONFIG_COUNT".into(), count.to_string());
     }
     set.extend(config.bootstrap.environment.clone());
-    Environment {
-        pass: vec!["*".into()],
-        set,
-        ..Environment::default()
-    }
+    Environment { pass: vec!["*".into()], set, ..Environment::default() }
 }
 
 /// What a login would set, with the contract's PATH: the user's programs, the shims,
@@ -275,20 +220,17 @@ fn script_environment(config: &Config, facts: &Facts) -> Environment {
 pub(super) fn user_variables(facts: &Facts) -> BTreeMap<String, String> {
     let user = &facts.user;
     let text = |p: &Path| p.to_string_lossy().into_owned();
-    let path = [
-        text(&user.home.join(".local/bin")),
-        text(&facts.mise_data.join("shims")),
-    ]
-    .into_iter()
-    .chain(facts.image_path.split(':').map(str::to_owned))
-    .filter(|p| !p.is_empty())
-    .fold(Vec::<String>::new(), |mut all, p| {
-        if !all.contains(&p) {
-            all.push(p);
-        }
-        all
-    })
-    .join(":");
+    let path = [text(&user.home.join(".local/bin")), text(&facts.mise_data.join("shims"))]
+        .into_iter()
+        .chain(facts.image_path.split(':').map(str::to_owned))
+        .filter(|p| !p.is_empty())
+        .fold(Vec::<String>::new(), |mut all, p| {
+            if !all.contains(&p) {
+                all.push(p);
+            }
+            all
+        })
+        .join(":");
     BTreeMap::from([
         ("HOME".into(), text(&user.home)),
         ("USER".into(), user.name.clone()),
@@ -321,18 +263,12 @@ pub(crate) mod tests {
                 shell: "/bin/bash".into(),
             },
             switch: Switch::Same,
-            instance: Instance {
-                id: "3f1c2a9b8d7e".into(),
-                source: "mount table".into(),
-            },
+            instance: Instance { id: "3f1c2a9b8d7e".into(), source: "mount table".into() },
             image_path: "/usr/local/bin:/usr/bin:/bin".into(),
             mise: Some("/usr/local/bin/mise".into()),
             mise_data: "/home/iteron/.local/share/mise".into(),
             user_mise_config: None,
-            payload: Payload {
-                source: "$MINT_USER_BOOTSTRAP".into(),
-                state: PayloadState::Absent,
-            },
+            payload: Payload { source: "$MINT_USER_BOOTSTRAP".into(), state: PayloadState::Absent },
             git_config_count: 0,
             notes: vec![],
         }
@@ -343,9 +279,7 @@ pub(crate) mod tests {
         let plan = resolve(&Config::default(), &facts(), false);
         let names: Vec<_> = plan.phases.iter().map(|p| p.name.word()).collect();
         assert_eq!(names, ["volume", "tools", "user-script"]);
-        let Work::Tools(tools) = &plan.phases[1].work else {
-            panic!()
-        };
+        let Work::Tools(tools) = &plan.phases[1].work else { panic!() };
         assert_eq!(tools.install.argv, ["/usr/local/bin/mise", "install"]);
         assert!(tools.trust.is_none());
         assert_eq!(
@@ -357,10 +291,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_payload_variable_is_passed_to_nobody() {
-        let environment = Environment {
-            pass: vec!["*".into()],
-            ..Environment::default()
-        };
+        let environment = Environment { pass: vec!["*".into()], ..Environment::default() };
         assert!(environment.passes("ANTHROPIC_API_KEY"));
         assert!(!environment.passes("MINT_USER_BOOTSTRAP"));
     }
@@ -368,9 +299,7 @@ pub(crate) mod tests {
     #[test]
     fn mise_is_not_given_the_workloads_secrets() {
         let plan = resolve(&Config::default(), &facts(), false);
-        let Work::Tools(tools) = &plan.phases[1].work else {
-            panic!()
-        };
+        let Work::Tools(tools) = &plan.phases[1].work else { panic!() };
         assert!(tools.install.environment.passes("MISE_LOCKED"));
         assert!(!tools.install.environment.passes("ANTHROPIC_API_KEY"));
     }
@@ -390,9 +319,7 @@ pub(crate) mod tests {
         let mut f = facts();
         f.switch = Switch::Missing(vec!["CAP_SETUID", "CAP_SETGID"]);
         let plan = resolve(&Config::default(), &f, false);
-        let Work::Refuse { problem } = &plan.phases[0].work else {
-            panic!()
-        };
+        let Work::Refuse { problem } = &plan.phases[0].work else { panic!() };
         assert!(problem.message.contains("CAP_SETUID and CAP_SETGID"));
         assert!(problem.next.contains("--user 1000:1000"));
     }

@@ -7,19 +7,8 @@ use std::fmt::{self, Display, Formatter};
 impl Display for Plan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let u = &self.user;
-        writeln!(
-            f,
-            "instance  {} (from the {})",
-            self.instance.id, self.instance.source
-        )?;
-        writeln!(
-            f,
-            "user      {} ({}:{}), home {}",
-            u.name,
-            u.uid,
-            u.gid,
-            u.home.display()
-        )?;
+        writeln!(f, "instance  {} (from the {})", self.instance.id, self.instance.source)?;
+        writeln!(f, "user      {} ({}:{}), home {}", u.name, u.uid, u.gid, u.home.display())?;
         let sources = match self.config_files.as_slice() {
             [] => "none found; the container's defaults".to_owned(),
             some => some.join(", "),
@@ -29,21 +18,12 @@ impl Display for Plan {
             OnBootFailure::Exit => "ends the sandbox",
             OnBootFailure::Hold => "still starts the workload",
         };
-        writeln!(
-            f,
-            "deadline  {} for the whole boot; a failed boot {policy}",
-            self.deadline
-        )?;
+        writeln!(f, "deadline  {} for the whole boot; a failed boot {policy}", self.deadline)?;
         for note in &self.notes {
             writeln!(f, "note      {note}")?;
         }
         for (n, phase) in (1..).zip(&self.phases) {
-            writeln!(
-                f,
-                "\n{n}. {}  (deadline {})",
-                phase.name.word(),
-                phase.deadline
-            )?;
+            writeln!(f, "\n{n}. {}  (deadline {})", phase.name.word(), phase.deadline)?;
             for line in phase.work.lines() {
                 writeln!(f, "   {line}")?;
             }
@@ -75,10 +55,7 @@ fn volume(v: &VolumeWork) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(m) = &v.mount {
         let options = m.options.join(",");
-        lines.push(format!(
-            "mount {} at {target} ({} {options})",
-            m.source, m.fstype
-        ));
+        lines.push(format!("mount {} at {target} ({} {options})", m.source, m.fstype));
     }
     let mut checks = vec!["is a mount point".to_owned()];
     checks.extend(v.source.iter().map(|s| format!("comes from {s}")));
@@ -87,12 +64,7 @@ fn volume(v: &VolumeWork) -> Vec<String> {
     }
     if v.owned {
         checks.push(
-            if v.chown {
-                "belongs to the user (else given)"
-            } else {
-                "belongs to the user"
-            }
-            .into(),
+            if v.chown { "belongs to the user (else given)" } else { "belongs to the user" }.into(),
         );
     }
     if v.writable {
@@ -114,16 +86,9 @@ fn volume(v: &VolumeWork) -> Vec<String> {
         means(v.on_full)
     ));
     if let Some(skeleton) = &v.skeleton {
-        lines.push(format!(
-            "copy {} to {target} where it is empty",
-            skeleton.display()
-        ));
+        lines.push(format!("copy {} to {target} where it is empty", skeleton.display()));
     }
-    lines.extend(
-        v.directories
-            .iter()
-            .map(|d| format!("make {}", v.target.join(d).display())),
-    );
+    lines.extend(v.directories.iter().map(|d| format!("make {}", v.target.join(d).display())));
     lines
 }
 
@@ -138,10 +103,8 @@ fn tools_lines(t: &ToolsWork) -> Vec<String> {
         run(&t.install),
         t.attempts
     ));
-    lines.push(format!(
-        "{}  (each tool is checked on disk; a missing one {missing})",
-        run(&t.list)
-    ));
+    lines
+        .push(format!("{}  (each tool is checked on disk; a missing one {missing})", run(&t.list)));
     lines
 }
 
@@ -156,8 +119,5 @@ fn script_lines(s: &ScriptWork) -> Vec<String> {
         (false, Retry::Never) => "once on this instance; cut off, it is repeated at the next boot",
         (false, Retry::NextBoot) => "at each boot until it succeeds on this instance",
     };
-    vec![format!(
-        "run the script in {} ({} bytes, sha256 {hash}…) {again}",
-        s.source, s.bytes
-    )]
+    vec![format!("run the script in {} ({} bytes, sha256 {hash}…) {again}", s.source, s.bytes)]
 }

@@ -54,8 +54,8 @@ pub struct Request {
 struct Stage {
     /// The user script, if any.
     script: Option<Vec<u8>>,
-    /// The text of the config file, if any.
-    config: Option<String>,
+    /// The text of the config file; empty for the defaults.
+    config: String,
     /// Mount points, besides the home, that the config declares.
     volumes: Vec<PathBuf>,
     /// An open descriptor of mise's program file, if there is one.
@@ -97,18 +97,10 @@ fn prepare(request: &Request) -> Result<(Stage, Option<File>), String> {
     let script = request.bootstrap.as_deref().map(read_script).transpose()?;
     let sources = match &request.config {
         Some(path) => Sources::file(path),
-        None => Sources {
-            directory: None,
-            main: "/nonexistent".into(),
-            ..Sources::standard()
-        },
+        None => Sources { directory: None, main: "/nonexistent".into(), ..Sources::standard() },
     };
-    let config = config::load(&sources).map_err(|errors| {
-        errors
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n")
+    let config = config::load(&sources).map_err(|e| {
+        e.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     })?;
     let (facts, _) = survey::survey(&config, None);
     let mise = match &facts.mise {
@@ -122,10 +114,8 @@ fn prepare(request: &Request) -> Result<(Stage, Option<File>), String> {
         None => None,
     };
     let config_text = match &request.config {
-        Some(path) => {
-            Some(fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?)
-        }
-        None => None,
+        Some(path) => fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?,
+        None => String::new(),
     };
     let told = Stage {
         script: script.map(|s| s.bytes().to_vec()),
@@ -140,14 +130,8 @@ fn prepare(request: &Request) -> Result<(Stage, Option<File>), String> {
         resolver: fs::canonicalize("/etc/resolv.conf")
             .ok()
             .and_then(|path| Some((path.clone(), fs::read_to_string(path).ok()?))),
-        hidden_home: std::env::var_os("HOME")
-            .map(PathBuf::from)
-            .filter(|h| h.is_absolute()),
-        command: request
-            .command
-            .iter()
-            .map(|c| c.as_bytes().to_vec())
-            .collect(),
+        hidden_home: std::env::var_os("HOME").map(PathBuf::from).filter(|h| h.is_absolute()),
+        command: request.command.iter().map(|c| c.as_bytes().to_vec()).collect(),
     };
     Ok((told, mise))
 }
@@ -156,10 +140,7 @@ fn read_script(path: &Path) -> Result<Script, String> {
     let told = |e: &dyn std::fmt::Display| format!("the bootstrap script {}: {e}", path.display());
     let mut bytes = Vec::new();
     crate::sys::files::open_regular(path)
-        .and_then(|f| {
-            f.take(crate::stub::payload::MAX_SCRIPT + 1)
-                .read_to_end(&mut bytes)
-        })
+        .and_then(|f| f.take(crate::stub::payload::MAX_SCRIPT + 1).read_to_end(&mut bytes))
         .map_err(|e| told(&e))?;
     Script::from_bytes(bytes).map_err(|e| told(&e))
 }
@@ -170,16 +151,11 @@ fn start(told: &[u8]) -> io::Result<u8> {
     let memory = crate::sys::files::memory_file("rehearsal", told)?;
     let number = memory.as_raw_fd();
     let mut command = Command::new("/proc/self/exe");
-    command
-        .arg0("agent")
-        .args(["internal", "rehearse", &number.to_string()]);
+    command.arg0("agent").args(["internal", "rehearse", &number.to_string()]);
     command.stdin(Stdio::inherit());
     spawn::prepare(
         &mut command,
-        spawn::Setup {
-            parent_death: Some(Signal::SIGKILL),
-            ..spawn::Setup::default()
-        },
+        spawn::Setup { parent_death: Some(Signal::SIGKILL), ..spawn::Setup::default() },
     );
     signals::block_all()?;
     let child = command.spawn()?;

@@ -48,20 +48,13 @@ fn set(stage: &Stage) -> Result<(), String> {
         move |e: io::Error| format!("{what}: {e}")
     };
     // While the old /proc still shows the descriptor.
-    let mise = stage
-        .mise
-        .map(|fd| PathBuf::from(format!("/proc/self/fd/{fd}")));
-    ns::freeze_mounts().map_err(told(
-        "the machine's mounts cannot be made read-only (Linux 5.12 can)",
-    ))?;
+    let mise = stage.mise.map(|fd| PathBuf::from(format!("/proc/self/fd/{fd}")));
+    ns::freeze_mounts()
+        .map_err(told("the machine's mounts cannot be made read-only (Linux 5.12 can)"))?;
     for (path, mode) in EMPTY {
         empty(Path::new(path), *mode).map_err(told(path))?;
     }
-    if let Some(home) = stage
-        .hidden_home
-        .as_deref()
-        .filter(|h| *h != Path::new("/"))
-    {
+    if let Some(home) = stage.hidden_home.as_deref().filter(|h| *h != Path::new("/")) {
         empty(home, 0o700).map_err(told("the home directory cannot be hidden"))?;
     }
     fs::create_dir(HOME)
@@ -73,23 +66,16 @@ fn set(stage: &Stage) -> Result<(), String> {
             ns::mount_empty(target, 0o755).map_err(told("a volume of the config"))?;
         }
     }
-    fs::DirBuilder::new()
-        .mode(0o755)
-        .create(PROPS)
-        .map_err(told(PROPS))?;
+    fs::DirBuilder::new().mode(0o755).create(PROPS).map_err(told(PROPS))?;
     if let Some(mise) = &mise {
         let shown = props("mise");
-        File::create(&shown)
-            .and_then(|_| ns::bind(mise, &shown))
-            .map_err(told("mise"))?;
+        File::create(&shown).and_then(|_| ns::bind(mise, &shown)).map_err(told("mise"))?;
     }
     if let Some(script) = &stage.script {
         fs::write(props("user-script"), script).map_err(told("the script"))?;
         let _ = fs::set_permissions(props("user-script"), fs::Permissions::from_mode(0o400));
     }
-    if let Some(config) = &stage.config {
-        fs::write(props("agent.toml"), config).map_err(told("the config"))?;
-    }
+    fs::write(props("agent.toml"), &stage.config).map_err(told("the config"))?;
     if let Some((path, text)) = &stage.resolver
         && !path.exists()
         && let Some(parent) = path.parent()
@@ -106,11 +92,7 @@ fn set(stage: &Stage) -> Result<(), String> {
 }
 
 fn empty(path: &Path, mode: u32) -> io::Result<()> {
-    if path.is_dir() {
-        ns::mount_empty(path, mode)
-    } else {
-        Ok(())
-    }
+    if path.is_dir() { ns::mount_empty(path, mode) } else { Ok(()) }
 }
 
 fn props(name: &str) -> PathBuf {
@@ -123,14 +105,8 @@ fn account(name: &str, line: &str) {
     let real = Path::new("/etc").join(name);
     let kept = fs::read_to_string(&real).unwrap_or_default();
     let id = format!(":{UID}:");
-    let others = kept
-        .lines()
-        .filter(|l| !l.starts_with(&format!("{USER}:")) && !l.contains(&id));
-    let text = std::iter::once(line)
-        .chain(others)
-        .collect::<Vec<_>>()
-        .join("\n")
-        + "\n";
+    let others = kept.lines().filter(|l| !l.starts_with(&format!("{USER}:")) && !l.contains(&id));
+    let text = std::iter::once(line).chain(others).collect::<Vec<_>>().join("\n") + "\n";
     let shown = props(name);
     let _ = fs::write(&shown, text).and_then(|()| ns::bind(&shown, &real));
 }
@@ -138,12 +114,7 @@ fn account(name: &str, line: &str) {
 /// Becomes `agent init`, with the report and COMMAND as its workload.
 fn take_over(stage: &Stage) -> io::Error {
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("agent").arg("init");
-    if stage.config.is_some() {
-        command.arg("--config").arg(props("agent.toml"));
-    } else {
-        command.args(["--config", "/dev/null"]);
-    }
+    command.arg0("agent").args(["init", "--config"]).arg(props("agent.toml"));
     command.args(["--", "/proc/self/exe", "internal", "report", "--"]);
     command.args(stage.command.iter().map(|c| OsString::from_vec(c.clone())));
     for (name, _) in std::env::vars_os() {
@@ -171,10 +142,7 @@ fn settings(stage: &Stage) -> Vec<(&'static str, String)> {
     ];
     all.push(("TOOLS__MISE", props("mise").display().to_string()));
     if stage.script.is_some() {
-        all.push((
-            "BOOTSTRAP__FILE",
-            props("user-script").display().to_string(),
-        ));
+        all.push(("BOOTSTRAP__FILE", props("user-script").display().to_string()));
     }
     all
 }

@@ -50,24 +50,18 @@ impl Script {
     /// # Errors
     /// The text is no base64, or what it holds is no script (see [`Script::from_bytes`]).
     pub fn decode(text: &[u8]) -> Result<Option<Self>, PayloadError> {
-        let packed: Vec<u8> = text
-            .iter()
-            .copied()
-            .filter(|b| !b.is_ascii_whitespace())
-            .collect();
+        let packed: Vec<u8> = text.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
         if packed.is_empty() {
             return Ok(None);
         }
-        let bytes = LENIENT
-            .decode(&packed)
-            .map_err(|e| PayloadError::NotBase64 {
-                // The offset alone: base64's own message shows the offending byte.
-                at: match e {
-                    base64::DecodeError::InvalidByte(at, _)
-                    | base64::DecodeError::InvalidLastSymbol(at, _) => Some(at),
-                    _ => None,
-                },
-            })?;
+        let bytes = LENIENT.decode(&packed).map_err(|e| PayloadError::NotBase64 {
+            // The offset alone: base64's own message shows the offending byte.
+            at: match e {
+                base64::DecodeError::InvalidByte(at, _)
+                | base64::DecodeError::InvalidLastSymbol(at, _) => Some(at),
+                _ => None,
+            },
+        })?;
         let script = Self::from_bytes(bytes)?;
         Ok((!script.0.is_empty()).then_some(script))
     }
@@ -93,10 +87,7 @@ impl Script {
 
     /// SHA-256 of the script's bytes, in hexadecimal: the payload's name in the ledger.
     pub fn sha256(&self) -> String {
-        Sha256::digest(&self.0)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect()
+        Sha256::digest(&self.0).iter().map(|b| format!("{b:02x}")).collect()
     }
 }
 
@@ -170,10 +161,7 @@ mod tests {
 
     #[test]
     fn wrapped_and_unpadded_base64_is_read() {
-        assert_eq!(
-            Script::decode(b"IyEv\nYmlu").unwrap().unwrap().bytes(),
-            b"#!/bin"
-        );
+        assert_eq!(Script::decode(b"IyEv\nYmlu").unwrap().unwrap().bytes(), b"#!/bin");
         assert_eq!(Script::decode(b"IyE").unwrap().unwrap().bytes(), b"#!");
     }
 
@@ -184,19 +172,14 @@ mod tests {
         assert!(!e.to_string().contains("secret"));
         let mut gz = STANDARD.decode(script(&[b'a'; 4096]).encode()).unwrap();
         gz.truncate(gz.len() - 6);
-        assert_eq!(
-            Script::from_bytes(gz).unwrap_err(),
-            PayloadError::DamagedGzip
-        );
+        assert_eq!(Script::from_bytes(gz).unwrap_err(), PayloadError::DamagedGzip);
     }
 
     #[test]
     fn a_bomb_is_refused() {
         let mut gz = Vec::new();
         let zeros = std::io::repeat(0).take(MAX_SCRIPT + 1);
-        GzEncoder::new(zeros, Compression::best())
-            .read_to_end(&mut gz)
-            .unwrap();
+        GzEncoder::new(zeros, Compression::best()).read_to_end(&mut gz).unwrap();
         assert!(gz.len() < 20_000);
         assert_eq!(Script::from_bytes(gz).unwrap_err(), PayloadError::TooLarge);
     }

@@ -42,10 +42,7 @@ impl Dir {
         let mut here = Self(self.0.try_clone()?);
         for component in path.components() {
             let Component::Normal(name) = component else {
-                return Err(io::Error::other(format!(
-                    "{} leaves its directory",
-                    path.display()
-                )));
+                return Err(io::Error::other(format!("{} leaves its directory", path.display())));
             };
             let made = match mkdirat(&here.0, name, Mode::from_bits_truncate(mode)) {
                 Ok(()) => true,
@@ -107,12 +104,7 @@ impl Dir {
     fn regular(&self, name: &str, flags: OFlag, mode: u32) -> io::Result<File> {
         // O_NONBLOCK: the open of a FIFO nobody reads must not hang.
         let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        let file = File::from(openat(
-            &self.0,
-            name,
-            flags,
-            Mode::from_bits_truncate(mode),
-        )?);
+        let file = File::from(openat(&self.0, name, flags, Mode::from_bits_truncate(mode))?);
         if !file.metadata()?.is_file() {
             return Err(io::Error::other(format!("{name} is not a regular file")));
         }
@@ -131,19 +123,10 @@ mod tests {
         let outside = tempfile::tempdir().unwrap();
         symlink(outside.path(), tmp.path().join("planted")).unwrap();
         let dir = Dir::open(tmp.path()).unwrap();
-        assert!(
-            dir.make_path(Path::new("planted/state"), 0o755, None)
-                .is_err()
-        );
-        assert!(
-            dir.make_path(Path::new("../elsewhere"), 0o755, None)
-                .is_err()
-        );
+        assert!(dir.make_path(Path::new("planted/state"), 0o755, None).is_err());
+        assert!(dir.make_path(Path::new("../elsewhere"), 0o755, None).is_err());
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
-        dir.make_path(Path::new("a/b/c"), 0o700, None)
-            .unwrap()
-            .append("journal", 0o644)
-            .unwrap();
+        dir.make_path(Path::new("a/b/c"), 0o700, None).unwrap().append("journal", 0o644).unwrap();
         assert!(tmp.path().join("a/b/c/journal").is_file());
     }
 

@@ -56,9 +56,7 @@ impl Kernel for Fake {
         Ok(self.owner)
     }
     fn set_owner(&self, path: &Path, owner: (u32, u32)) -> io::Result<()> {
-        self.changed
-            .borrow_mut()
-            .push(format!("chown {}:{} {}", owner.0, owner.1, path.display()));
+        self.changed.borrow_mut().push(format!("chown {}:{} {}", owner.0, owner.1, path.display()));
         Ok(())
     }
     fn may(&self, need: Need) -> bool {

@@ -76,10 +76,7 @@ pub fn inherited(fd: i32) -> io::Result<File> {
 /// # Errors
 /// What `open(2)` says, or that it is no regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)?;
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -90,9 +87,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 /// that appends still fit when the disk has filled up meanwhile. Best effort: not
 /// every filesystem can.
 pub fn reserve(file: &File, bytes: i64) {
-    let end = file
-        .metadata()
-        .map_or(0, |m| i64::try_from(m.len()).unwrap_or(0));
+    let end = file.metadata().map_or(0, |m| i64::try_from(m.len()).unwrap_or(0));
     let _ = fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, end, bytes);
 }
 

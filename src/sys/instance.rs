@@ -24,47 +24,19 @@ pub fn find() -> Found {
     let table = mounts::table().unwrap_or_default();
     let cgroup = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     from_mounts(&table)
-        .map(|id| Found {
-            id,
-            source: "mount table",
-        })
-        .or_else(|| {
-            from_cgroup(&cgroup).map(|id| Found {
-                id,
-                source: "control group",
-            })
-        })
-        .or_else(|| {
-            host_name(true).map(|id| Found {
-                id,
-                source: "host name",
-            })
-        })
-        .or_else(|| {
-            machine_id().map(|id| Found {
-                id,
-                source: "machine id",
-            })
-        })
-        .or_else(|| {
-            host_name(false).map(|id| Found {
-                id,
-                source: "host name",
-            })
-        })
-        .unwrap_or(Found {
-            id: "unknown".into(),
-            source: "nothing",
-        })
+        .map(|id| Found { id, source: "mount table" })
+        .or_else(|| from_cgroup(&cgroup).map(|id| Found { id, source: "control group" }))
+        .or_else(|| host_name(true).map(|id| Found { id, source: "host name" }))
+        .or_else(|| machine_id().map(|id| Found { id, source: "machine id" }))
+        .or_else(|| host_name(false).map(|id| Found { id, source: "host name" }))
+        .unwrap_or(Found { id: "unknown".into(), source: "nothing" })
 }
 
 fn from_mounts(table: &[Mount]) -> Option<String> {
-    ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"]
-        .iter()
-        .find_map(|file| {
-            let mount = mounts::at(table, Path::new(file))?;
-            id_in(&mount.root.to_string_lossy())
-        })
+    ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"].iter().find_map(|file| {
+        let mount = mounts::at(table, Path::new(file))?;
+        id_in(&mount.root.to_string_lossy())
+    })
 }
 
 fn from_cgroup(text: &str) -> Option<String> {
@@ -76,10 +48,7 @@ fn id_in(path: &str) -> Option<String> {
     path.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
         .flat_map(|word| [word, word.rsplit_once('-').map_or(word, |(_, last)| last)])
         .find_map(|word| {
-            let hex = |s: &str| {
-                s.bytes()
-                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-            };
+            let hex = |s: &str| s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
             if word.len() == 64 && hex(word) {
                 return word.get(..12).map(str::to_owned);
             }
@@ -115,14 +84,8 @@ mod tests {
         let podman =
             format!("/var/lib/containers/storage/overlay-containers/{ID}/userdata/hostname");
         assert_eq!(id_in(&podman).unwrap(), "3f1c2a9b8d7e");
-        assert_eq!(
-            id_in(&format!("0::/machine.slice/libpod-{ID}.scope")).unwrap(),
-            "3f1c2a9b8d7e"
-        );
-        assert_eq!(
-            id_in(&format!("12:pids:/docker/{ID}")).unwrap(),
-            "3f1c2a9b8d7e"
-        );
+        assert_eq!(id_in(&format!("0::/machine.slice/libpod-{ID}.scope")).unwrap(), "3f1c2a9b8d7e");
+        assert_eq!(id_in(&format!("12:pids:/docker/{ID}")).unwrap(), "3f1c2a9b8d7e");
         assert_eq!(
             id_in("/var/lib/kubelet/pods/7a5f3e1c-9b2d-4c8e-a1f0-3d6b5c4a2e10/etc-hosts").unwrap(),
             "7a5f3e1c-9b2d-4c8e-a1f0-3d6b5c4a2e10"

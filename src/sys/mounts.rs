@@ -58,13 +58,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let source = unescape(fields.next()?).to_string_lossy().into_owned();
     let superblock = text(fields.next().unwrap_or_default());
     let options = format!("{own},{superblock}");
-    Some(Mount {
-        point: point.into(),
-        root: root.into(),
-        fstype,
-        source,
-        options,
-    })
+    Some(Mount { point: point.into(), root: root.into(), fstype, source, options })
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -115,11 +109,7 @@ pub fn make(source: &str, target: &Path, fstype: &str, options: &[String]) -> io
 fn split_options(options: &[String]) -> (MsFlags, Vec<&str>) {
     let mut flags = MsFlags::empty();
     let mut data = Vec::new();
-    for option in options
-        .iter()
-        .flat_map(|o| o.split(','))
-        .filter(|o| !o.is_empty())
-    {
+    for option in options.iter().flat_map(|o| o.split(',')).filter(|o| !o.is_empty()) {
         match option {
             "ro" => flags |= MsFlags::MS_RDONLY,
             "rw" | "defaults" | "nofail" | "_netdev" | "auto" | "noauto" => {}
@@ -174,11 +164,7 @@ mod tests {
 
     #[test]
     fn options_are_told_apart() {
-        let options = [
-            "ro,nodev".to_owned(),
-            "size=1m".to_owned(),
-            "_netdev".to_owned(),
-        ];
+        let options = ["ro,nodev".to_owned(), "size=1m".to_owned(), "_netdev".to_owned()];
         let (flags, data) = split_options(&options);
         assert_eq!(flags, MsFlags::MS_RDONLY | MsFlags::MS_NODEV);
         assert_eq!(data, ["size=1m"]);

@@ -72,12 +72,7 @@ pub fn keep_mount_capability() -> io::Result<()> {
 /// # Errors
 /// What `prctl(2)` and `capset(2)` say.
 pub fn give_up_capabilities() -> io::Result<()> {
-    for set in [
-        CapSet::Ambient,
-        CapSet::Inheritable,
-        CapSet::Effective,
-        CapSet::Permitted,
-    ] {
+    for set in [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
         caps::clear(None, set).map_err(io::Error::other)?;
     }
     prctl::set_no_new_privs()?;
@@ -97,19 +92,8 @@ pub fn freeze_mounts() -> io::Result<()> {
         userns_fd: u64,
     }
     const MOUNT_ATTR_RDONLY: u64 = 1;
-    mount(
-        None::<&str>,
-        "/",
-        None::<&str>,
-        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-        None::<&str>,
-    )?;
-    let attr = MountAttr {
-        set: MOUNT_ATTR_RDONLY,
-        clear: 0,
-        propagation: 0,
-        userns_fd: 0,
-    };
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    let attr = MountAttr { set: MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, userns_fd: 0 };
     // SAFETY: the path is a NUL-terminated literal and the structure has the size and
     // layout that mount_setattr(2) gives for its first version.
     let done = unsafe {
@@ -122,11 +106,7 @@ pub fn freeze_mounts() -> io::Result<()> {
             size_of::<MountAttr>(),
         )
     };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(Errno::last().into())
-    }
+    if done == 0 { Ok(()) } else { Err(Errno::last().into()) }
 }
 
 /// Mounts an empty filesystem in memory.
@@ -136,13 +116,7 @@ pub fn freeze_mounts() -> io::Result<()> {
 pub fn mount_empty(at: &Path, mode: u32) -> io::Result<()> {
     let options = format!("mode={mode:o}");
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    Ok(mount(
-        Some("rehearsal"),
-        at,
-        Some("tmpfs"),
-        flags,
-        Some(options.as_str()),
-    )?)
+    Ok(mount(Some("rehearsal"), at, Some("tmpfs"), flags, Some(options.as_str()))?)
 }
 
 /// Mounts this pid namespace's own `/proc`.
@@ -151,13 +125,7 @@ pub fn mount_empty(at: &Path, mode: u32) -> io::Result<()> {
 /// EPERM where parts of the present `/proc` are hidden, as in most containers.
 pub fn mount_proc() -> io::Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    Ok(mount(
-        Some("proc"),
-        "/proc",
-        Some("proc"),
-        flags,
-        None::<&str>,
-    )?)
+    Ok(mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)?)
 }
 
 /// Shows the file or directory `from` at `to` as well (a bind mount).
@@ -165,11 +133,5 @@ pub fn mount_proc() -> io::Result<()> {
 /// # Errors
 /// What `mount(2)` says.
 pub fn bind(from: &Path, to: &Path) -> io::Result<()> {
-    Ok(mount(
-        Some(from),
-        to,
-        None::<&str>,
-        MsFlags::MS_BIND,
-        None::<&str>,
-    )?)
+    Ok(mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
 }

@@ -37,11 +37,7 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     let state = fields.next()?.bytes().next()?;
     let parent = fields.next()?.parse().ok()?;
     let start_ticks = fields.nth(17)?.parse().ok()?;
-    Some(Stat {
-        state,
-        parent,
-        start_ticks,
-    })
+    Some(Stat { state, parent, start_ticks })
 }
 
 /// Is the process `pid` that started at `start` (ticks) still running? A zombie is
@@ -67,12 +63,7 @@ pub fn descendants(root: i32) -> Vec<i32> {
     let mut found = vec![root];
     let mut next = 0;
     while let Some(&parent) = found.get(next) {
-        found.extend(
-            pairs
-                .iter()
-                .filter(|(_, p)| *p == parent)
-                .map(|(pid, _)| *pid),
-        );
+        found.extend(pairs.iter().filter(|(_, p)| *p == parent).map(|(pid, _)| *pid));
         next += 1;
     }
     found.remove(0);
@@ -132,10 +123,7 @@ mod tests {
 
     #[test]
     fn a_child_is_a_descendant() {
-        let mut child = std::process::Command::new("sleep")
-            .arg("30")
-            .spawn()
-            .unwrap();
+        let mut child = std::process::Command::new("sleep").arg("30").spawn().unwrap();
         let found = descendants(std::process::id() as i32);
         child.kill().unwrap();
         child.wait().unwrap();

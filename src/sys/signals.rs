@@ -19,13 +19,8 @@ use std::time::Duration;
 /// What `sigprocmask(2)` says.
 pub fn block_all() -> io::Result<SigSet> {
     let mut all = SigSet::all();
-    for fault in [
-        Signal::SIGSEGV,
-        Signal::SIGBUS,
-        Signal::SIGFPE,
-        Signal::SIGILL,
-        Signal::SIGTRAP,
-    ] {
+    for fault in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGTRAP]
+    {
         all.remove(fault);
     }
     let mut before = SigSet::empty();

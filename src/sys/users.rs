@@ -48,10 +48,7 @@ impl Database {
                 .map(|b| String::from_utf8_lossy(&b).into_owned())
                 .unwrap_or_default()
         };
-        Self {
-            passwd: text("etc/passwd"),
-            group: text("etc/group"),
-        }
+        Self { passwd: text("etc/passwd"), group: text("etc/group") }
     }
 
     /// The account called `name`.

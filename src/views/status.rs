@@ -62,10 +62,7 @@ fn boot_line(boot: &Boot) -> String {
         }
     };
     let began = boot.began.strftime("%F %T UTC");
-    format!(
-        "boot {} of {}, began {began}, {took}",
-        boot.id, boot.instance
-    )
+    format!("boot {} of {}, began {began}, {took}", boot.id, boot.instance)
 }
 
 fn write_phase(f: &mut Formatter<'_>, phase: &Phase) -> fmt::Result {
@@ -73,12 +70,7 @@ fn write_phase(f: &mut Formatter<'_>, phase: &Phase) -> fmt::Result {
         .elapsed_ms
         .map(|ms| format!("  {}", human(Duration::from_millis(ms))))
         .unwrap_or_default();
-    writeln!(
-        f,
-        "  {:<12} {}{took}",
-        phase.name.word(),
-        state_word(phase.state)
-    )?;
+    writeln!(f, "  {:<12} {}{took}", phase.name.word(), state_word(phase.state))?;
     for note in &phase.notes {
         writeln!(f, "               {note}")?;
     }
@@ -134,9 +126,7 @@ fn next_step(status: &Status) -> Option<String> {
         State::Running => Some("`agent status --wait` waits for the end".into()),
         State::None => Some("`agent boot` boots; as the entrypoint, `agent init` does".into()),
         State::Failed | State::Degraded => {
-            let decided = status
-                .problems()
-                .find(|(p, _)| status.phase.is_none_or(|d| d == *p));
+            let decided = status.problems().find(|(p, _)| status.phase.is_none_or(|d| d == *p));
             let first = decided.or_else(|| status.problems().next());
             Some(first.map_or_else(
                 || {

@@ -20,11 +20,7 @@ impl Display for Timeline<'_> {
         let ms_since = |t: jiff::Timestamp| {
             u64::try_from(t.duration_since(boot.began).as_millis()).unwrap_or(0)
         };
-        let ends = self
-            .0
-            .phases
-            .iter()
-            .filter_map(|p| Some(ms_since(p.began?) + p.elapsed_ms?));
+        let ends = self.0.phases.iter().filter_map(|p| Some(ms_since(p.began?) + p.elapsed_ms?));
         let total = ends.chain(boot.elapsed_ms).max().unwrap_or(0).max(1);
         for phase in &self.0.phases {
             let name = phase.name.word();
@@ -40,11 +36,7 @@ impl Display for Timeline<'_> {
             };
             let from = (ms_since(began) * WIDTH / total).min(WIDTH - 1);
             let length = (took * WIDTH / total).clamp(1, WIDTH - from);
-            let bar = format!(
-                "{}{}",
-                " ".repeat(from as usize),
-                "█".repeat(length as usize)
-            );
+            let bar = format!("{}{}", " ".repeat(from as usize), "█".repeat(length as usize));
             let took = human(Duration::from_millis(took));
             writeln!(
                 f,

@@ -40,9 +40,7 @@ impl Scratch {
         let owner = cx.credentials().map(|_| cx.owner());
         let dir = Dir::open(base)?.make_path(Path::new(&name), 0o700, owner)?;
         // From here on a failure removes what was made.
-        let scratch = Self {
-            path: base.join(name),
-        };
+        let scratch = Self { path: base.join(name) };
         let mut file = dir.create_new(NAME, 0o500)?;
         file.write_all(bytes)?;
         if let Some((uid, gid)) = owner {
@@ -70,9 +68,8 @@ impl Drop for Scratch {
 
 /// Directories in memory, then the state directory.
 fn candidates(state: Option<&Path>) -> Vec<PathBuf> {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR")
-        .map(PathBuf::from)
-        .filter(|p| p.is_absolute());
+    let runtime =
+        std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_absolute());
     let in_memory = state
         .map(Path::to_owned)
         .into_iter()

@@ -40,11 +40,7 @@ pub(super) fn mount_point(volume: &VolumeWork, kernel: &dyn Kernel) -> Result<Mo
     if !volume.fstype.is_empty() && !volume.fstype.contains(&mount.fstype) {
         return Err(Problem::new(
             "volume-fstype",
-            format!(
-                "{target} is {}, not {}",
-                mount.fstype,
-                volume.fstype.join(" or ")
-            ),
+            format!("{target} is {}, not {}", mount.fstype, volume.fstype.join(" or ")),
             "mount the right volume there, or correct `fstype` of this volume",
         ));
     }
@@ -82,11 +78,7 @@ pub(super) fn give_to_user(
     let volume = &request.volume;
     let wanted = (request.uid, request.gid);
     let target = volume.target.display();
-    if !volume.chown
-        || kernel
-            .owner(&volume.target)
-            .is_ok_and(|owner| owner.0 == wanted.0)
-    {
+    if !volume.chown || kernel.owner(&volume.target).is_ok_and(|owner| owner.0 == wanted.0) {
         return Ok(None);
     }
     let name = Need::Chown.name();
@@ -174,16 +166,12 @@ fn space(volume: &VolumeWork, kernel: &dyn Kernel) -> Result<(), Problem> {
         ))
     };
     if space.free_bytes < volume.min_free.0 {
-        return full(
-            Bytes(space.free_bytes).to_string(),
-            volume.min_free.to_string(),
-        );
+        return full(Bytes(space.free_bytes).to_string(), volume.min_free.to_string());
     }
     match space.free_inodes {
-        Some(free) if free < volume.min_inodes => full(
-            format!("{free} inodes"),
-            format!("{} inodes", volume.min_inodes),
-        ),
+        Some(free) if free < volume.min_inodes => {
+            full(format!("{free} inodes"), format!("{} inodes", volume.min_inodes))
+        }
         _ => Ok(()),
     }
 }
@@ -213,10 +201,7 @@ fn not_writable(request: &Request, e: &io::Error) -> (OnFailure, Problem) {
     }
     let problem = Problem::new(
         "volume-not-writable",
-        format!(
-            "the sandbox user {} cannot write to {target}: {e}",
-            request.uid
-        ),
+        format!("the sandbox user {} cannot write to {target}: {e}", request.uid),
         format!(
             "start the container with -v NAME:{target}:U, or give the directory to {}",
             request.uid
@@ -271,10 +256,7 @@ mod tests {
     fn the_images_directory_is_no_volume() {
         let mut kernel = fake();
         kernel.mounts.pop();
-        assert_eq!(
-            code(mount_point(&request().volume, &kernel)),
-            "volume-not-mounted"
-        );
+        assert_eq!(code(mount_point(&request().volume, &kernel)), "volume-not-mounted");
     }
 
     #[test]
@@ -295,10 +277,7 @@ mod tests {
     fn read_only_foreign_and_full_are_told_apart() {
         let mut kernel = fake();
         kernel.mounts[1].options = "ro,relatime".into();
-        assert_eq!(
-            code(mount_point(&request().volume, &kernel)),
-            "volume-read-only"
-        );
+        assert_eq!(code(mount_point(&request().volume, &kernel)), "volume-read-only");
         kernel.owner = (0, 0);
         assert_eq!(code(owner(&request(), &kernel)), "volume-foreign-owner");
         kernel.space.free_bytes = 5;
@@ -316,10 +295,7 @@ mod tests {
         r.volume.chown = true;
         let mut kernel = fake();
         kernel.owner = (0, 0);
-        assert_eq!(
-            code(give_to_user(&r, &kernel)),
-            "volume-chown-no-capability"
-        );
+        assert_eq!(code(give_to_user(&r, &kernel)), "volume-chown-no-capability");
         kernel.may.push(Need::Chown);
         assert_eq!(code(give_to_user(&r, &kernel)), "ok");
         assert_eq!(*kernel.changed.borrow(), ["chown 1000:1000 /home/iteron"]);

@@ -24,10 +24,9 @@ pub(super) fn fill(
     {
         match copy_tree(skeleton, target, 0) {
             Ok(0) => {}
-            Ok(n) => notes.push(format!(
-                "copied {n} skeleton files to the empty {}",
-                target.display()
-            )),
+            Ok(n) => {
+                notes.push(format!("copied {n} skeleton files to the empty {}", target.display()))
+            }
             Err(e) => problems.push((
                 OnFailure::Degrade,
                 Problem::new(
@@ -65,9 +64,7 @@ pub(super) fn fill(
 /// thing on a new volume: neither makes it a used one.
 fn is_empty(target: &Path) -> bool {
     fs::read_dir(target).is_ok_and(|entries| {
-        entries
-            .flatten()
-            .all(|e| e.file_name() == "lost+found" || e.file_name() == ".local")
+        entries.flatten().all(|e| e.file_name() == "lost+found" || e.file_name() == ".local")
     })
 }
 
@@ -95,11 +92,7 @@ fn copy_tree(from: &Path, to: &Path, depth: usize) -> io::Result<usize> {
 }
 
 fn copy_file(source: &Path, target: &Path, mode: u32) -> io::Result<()> {
-    let mut to = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(target)?;
+    let mut to = File::options().write(true).create_new(true).mode(mode).open(target)?;
     io::copy(&mut File::open(source)?, &mut to).map(|_| ())
 }
 
@@ -130,13 +123,7 @@ mod tests {
         fs::write(home.path().join(".bashrc"), "mine").unwrap();
         assert!(!is_empty(home.path()));
         assert_eq!(copy_tree(skel.path(), home.path(), 0).unwrap(), 0);
-        assert_eq!(
-            fs::read_to_string(home.path().join(".bashrc")).unwrap(),
-            "mine"
-        );
-        assert_eq!(
-            fs::read_link(home.path().join(".profile")).unwrap(),
-            Path::new(".bashrc")
-        );
+        assert_eq!(fs::read_to_string(home.path().join(".bashrc")).unwrap(), "mine");
+        assert_eq!(fs::read_link(home.path().join(".profile")).unwrap(), Path::new(".bashrc"));
     }
 }
