@@ -10,6 +10,10 @@ use serde::de::DeserializeOwned;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
+
+/// How much of the script's output a rehearsal shows, in lines.
+const SHOWN_LINES: usize = 40;
 
 pub(super) fn main(command: InternalCommand) -> u8 {
     match command {
@@ -39,10 +43,14 @@ fn answer<I: DeserializeOwned, O: Serialize>(work: impl Fn(&I) -> O) -> u8 {
     u8::from(answered.is_err())
 }
 
-/// The workload of a rehearsal.
+/// The workload of a rehearsal. The script's log ends with the rehearsal, so its end is
+/// shown here, to the person who wrote the script.
 fn report(command: &[OsString]) -> u8 {
     let status = observe::status();
-    let text = format!("\n{}\n{}", Text(&status), Timeline(&status));
+    let output = status.boot.as_ref().map(|b| last_lines(&b.logs.join("user-script.log")));
+    let output = output.filter(|o| !o.is_empty()).map(|o| format!("\nthe script's output:\n{o}"));
+    let output = output.unwrap_or_default();
+    let text = format!("{output}\n{}\n{}", Text(&status), Timeline(&status));
     let Some((program, arguments)) = command.split_first() else {
         print!("{text}");
         return status.state.exit_code();
@@ -51,4 +59,13 @@ fn report(command: &[OsString]) -> u8 {
     let e = std::process::Command::new(program).args(arguments).exec();
     eprintln!("agent: {}: {e}", program.display());
     if e.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
+}
+
+/// The end of a log, indented.
+fn last_lines(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let skipped = lines.len().saturating_sub(SHOWN_LINES);
+    lines.iter().skip(skipped).map(|line| format!("  | {line}\n")).collect()
 }

@@ -326,6 +326,15 @@ fn refuse_contradictions(c: &Config, origin: &str) -> Result<(), ConfigError> {
             "keep their sum at 25 s or less: a stop must end within 30 s",
         );
     }
+    if c.boot.grace.0 >= c.init.grace.0 {
+        return refuse(
+            format!(
+                "boot.grace ({}) is not shorter than init.grace ({})",
+                c.boot.grace, c.init.grace
+            ),
+            "a boot that is stopped needs time to record it: keep boot.grace below init.grace",
+        );
+    }
     if let Some(id) = &c.bootstrap.instance
         && (id.is_empty() || id.len() > 128 || !id.bytes().all(is_name_byte) || id.starts_with('.'))
     {

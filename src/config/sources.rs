@@ -87,14 +87,11 @@ pub fn load(sources: &Sources) -> Result<Config, LoadError> {
         match read_file(&path) {
             Ok(text) => take(origin.clone(), check_text(&origin, &text)),
             Err(e) if e.kind() == ErrorKind::NotFound && !required => {}
-            Err(e) => take(
-                origin.clone(),
-                Err(ConfigError::of(
-                    &origin,
-                    format!("cannot be read: {e}"),
-                    "make it readable, or remove it",
-                )),
-            ),
+            Err(e) => {
+                let message = format!("cannot be read: {e}");
+                let hint = "make it readable, or remove it";
+                take(origin.clone(), Err(ConfigError::of(&origin, message, hint)));
+            }
         }
     }
     for (name, value) in &sources.environment {
@@ -110,16 +107,23 @@ pub fn load(sources: &Sources) -> Result<Config, LoadError> {
     if errors.is_empty() { Ok(config) } else { Err(LoadError { errors, usable: config.into() }) }
 }
 
+/// The files to read, in order, each with whether it must be there. A directory that
+/// is there but cannot be listed stands for itself.
 fn files(sources: &Sources) -> Vec<(PathBuf, bool)> {
     let mut all = vec![(sources.main.clone(), sources.explicit)];
-    if let Some(entries) = sources.directory.as_ref().and_then(|d| fs::read_dir(d).ok()) {
-        let mut more: Vec<PathBuf> = entries
-            .flatten()
-            .map(|e| e.path())
-            .filter(|p| p.extension().is_some_and(|x| x == "toml"))
-            .collect();
-        more.sort();
-        all.extend(more.into_iter().map(|p| (p, true)));
+    let Some(directory) = &sources.directory else { return all };
+    match fs::read_dir(directory) {
+        Ok(entries) => {
+            let mut more: Vec<PathBuf> = entries
+                .flatten()
+                .map(|e| e.path())
+                .filter(|p| p.extension().is_some_and(|x| x == "toml"))
+                .collect();
+            more.sort();
+            all.extend(more.into_iter().map(|p| (p, true)));
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(_) => all.push((directory.clone(), true)),
     }
     all
 }

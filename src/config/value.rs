@@ -50,7 +50,7 @@ pub fn human(d: Duration) -> String {
         0..1_000 => format!("{ms} ms"),
         1_000..10_000 => format!("{:.1} s", d.as_secs_f64()),
         10_000..120_000 => format!("{} s", d.as_secs()),
-        _ if d.as_secs() % 60 == 0 => format!("{} min", d.as_secs() / 60),
+        _ if d.as_secs().is_multiple_of(60) => format!("{} min", d.as_secs() / 60),
         _ => format!("{} min {} s", d.as_secs() / 60, d.as_secs() % 60),
     }
 }

@@ -3,16 +3,24 @@
 use super::Init;
 use super::boot::pid_of;
 use super::handoff::Stand;
+use crate::config::value::human;
 use crate::sys::users::Credentials;
 use crate::sys::{signals, spawn, terminal};
 use nix::unistd::Gid;
 use std::io::{self, IsTerminal};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Exit status of a command that cannot be executed, and of one that is not found (POSIX sh, 2.8.2).
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
+
+/// Exit status of a workload that SIGKILL ended, or should have.
+const KILLED: u8 = 128 + 9;
+
+/// How long a killed workload may take to disappear, and how often it is killed.
+const KILL_TAKES: Duration = Duration::from_secs(1);
+const MAX_KILLS: u32 = 3;
 
 impl Init {
     /// Starts COMMAND, supervises it to its end, stops what is left; returns its status.
@@ -66,9 +74,11 @@ impl Init {
     }
 
     /// Forwards every signal to the workload's process group until it has ended. TERM
-    /// also sets the time at which it will be killed.
+    /// also sets the time at which it will be killed; one that doesn't end even then
+    /// hangs in the kernel and is given up.
     fn supervise(&mut self, pid: i32, stand: &Stand) -> u8 {
         let mut kill_at: Option<Instant> = None;
+        let mut kills = 0;
         loop {
             let wait = kill_at.map(|at| at.saturating_duration_since(Instant::now()));
             match signals::next(wait) {
@@ -85,15 +95,17 @@ impl Init {
                     }
                     signals::send(-pid, signal);
                 }
+                None if kills == MAX_KILLS => return KILLED,
                 None => {
-                    if kill_at.is_some_and(|at| Instant::now() >= at) {
+                    if kills == 0 {
                         self.report.warn(&format!(
                             "the workload did not end within {} of SIGTERM; killing it",
-                            crate::config::value::human(stand.grace)
+                            human(stand.grace)
                         ));
-                        signals::send(-pid, libc::SIGKILL);
-                        kill_at = Some(Instant::now() + std::time::Duration::from_secs(1));
                     }
+                    signals::send(-pid, libc::SIGKILL);
+                    kills += 1;
+                    kill_at = Some(Instant::now() + KILL_TAKES);
                 }
             }
         }

@@ -102,7 +102,7 @@ pub enum Work {
         volumes: Vec<VolumeWork>,
     },
     /// Tools are reconciled.
-    Tools(ToolsWork),
+    Tools(Box<ToolsWork>),
     /// The user script is run.
     Script(ScriptWork),
 }

@@ -152,7 +152,7 @@ fn tools(config: &Config, facts: &Facts) -> Work {
         cwd: "/".into(),
         environment: environment.clone(),
     };
-    Work::Tools(ToolsWork {
+    Work::Tools(Box::new(ToolsWork {
         trust: facts
             .user_mise_config
             .as_ref()
@@ -161,7 +161,7 @@ fn tools(config: &Config, facts: &Facts) -> Work {
         list: command(&["ls", "--current", "--json"]),
         attempts: t.attempts,
         on_failure: t.on_failure,
-    })
+    }))
 }
 
 fn script(config: &Config, facts: &Facts, again: bool) -> Work {

@@ -15,7 +15,6 @@ use crate::config::{self, Sources};
 use crate::stub::payload::Script;
 use crate::survey;
 use crate::sys::{namespaces, signals, spawn};
-use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -24,7 +23,6 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -58,8 +56,10 @@ struct Stage {
     config: String,
     /// Mount points, besides the home, that the config declares.
     volumes: Vec<PathBuf>,
-    /// An open descriptor of mise's program file, if there is one.
-    mise: Option<i32>,
+    /// This program.
+    own: Program,
+    /// mise, if there is one.
+    mise: Option<Program>,
     /// What `/etc/resolv.conf` leads to, and holds.
     resolver: Option<(PathBuf, String)>,
     /// The home that must not be seen.
@@ -68,13 +68,31 @@ struct Stage {
     command: Vec<Vec<u8>>,
 }
 
+/// A program file of the machine that is shown in the rehearsal.
+#[derive(Debug, Serialize, Deserialize)]
+struct Program {
+    /// Where it is; the rehearsal's user may not be able to get there.
+    path: PathBuf,
+    /// An inherited descriptor, open for reading.
+    descriptor: i32,
+}
+
+impl Program {
+    fn open(path: &Path) -> Result<(Self, File), String> {
+        let told = |e: io::Error| format!("{}: {e}", path.display());
+        let real = fs::canonicalize(path).map_err(told)?;
+        let file = crate::sys::files::open_inheritable(&real).map_err(told)?;
+        Ok((Self { path: real, descriptor: file.as_raw_fd() }, file))
+    }
+}
+
 /// Rehearses, and returns COMMAND's status, or the state of the boot as `agent status`
 /// tells it.
 ///
 /// # Errors
 /// One line that says why this machine or this request can't be rehearsed, and the way out.
 pub fn run(request: &Request) -> Result<u8, String> {
-    let (told, _mise) = prepare(request)?;
+    let (told, _open) = prepare(request)?;
     let json = serde_json::to_vec(&told).map_err(|e| e.to_string())?;
     namespaces::give_up_root().map_err(|e| {
         format!("root cannot become nobody for the rehearsal: {e}; run it as an ordinary user")
@@ -92,27 +110,23 @@ pub fn run(request: &Request) -> Result<u8, String> {
 }
 
 /// Reads what will no longer be reachable inside.
-fn prepare(request: &Request) -> Result<(Stage, Option<File>), String> {
+fn prepare(request: &Request) -> Result<(Stage, Vec<File>), String> {
     use std::os::unix::ffi::OsStrExt;
     let script = request.bootstrap.as_deref().map(read_script).transpose()?;
     let sources = match &request.config {
         Some(path) => Sources::file(path),
         None => Sources { directory: None, main: "/nonexistent".into(), ..Sources::standard() },
     };
-    let config = config::load(&sources).map_err(|e| {
-        e.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    })?;
+    let config = config::load(&sources)
+        .map_err(|e| e.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     let (facts, _) = survey::survey(&config, None);
-    let mise = match &facts.mise {
-        Some(path) => Some(
-            File::options()
-                .read(true)
-                .custom_flags(OFlag::O_PATH.bits())
-                .open(fs::canonicalize(path).unwrap_or_else(|_| path.clone()))
-                .map_err(|e| format!("{}: {e}", path.display()))?,
-        ),
-        None => None,
-    };
+    let (own, own_file) = Program::open(Path::new("/proc/self/exe"))?;
+    let mise = facts.mise.as_deref().map(Program::open).transpose()?;
+    let mut kept = vec![own_file];
+    let mise = mise.map(|(program, file)| {
+        kept.push(file);
+        program
+    });
     let config_text = match &request.config {
         Some(path) => fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?,
         None => String::new(),
@@ -126,14 +140,15 @@ fn prepare(request: &Request) -> Result<(Stage, Option<File>), String> {
             .map(|v| v.target.clone())
             .filter(|t| t != Path::new("~") && t != Path::new(HOME))
             .collect(),
-        mise: mise.as_ref().map(AsRawFd::as_raw_fd),
+        own,
+        mise,
         resolver: fs::canonicalize("/etc/resolv.conf")
             .ok()
             .and_then(|path| Some((path.clone(), fs::read_to_string(path).ok()?))),
         hidden_home: std::env::var_os("HOME").map(PathBuf::from).filter(|h| h.is_absolute()),
         command: request.command.iter().map(|c| c.as_bytes().to_vec()).collect(),
     };
-    Ok((told, mise))
+    Ok((told, kept))
 }
 
 fn read_script(path: &Path) -> Result<Script, String> {

@@ -1,13 +1,14 @@
 //! Inside the namespaces, before the real PID 1: the view of the machine is made, every
 //! capability given up, and `agent init` takes this process over.
 
-use super::{HOME, PROPS, Stage, UID, USER};
-use crate::sys::namespaces as ns;
+use super::{HOME, PROPS, Program, Stage, UID, USER};
+use crate::sys::{namespaces as ns, spawn};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,6 +28,8 @@ pub fn play(descriptor: i32) -> String {
     let result = read_stage(descriptor).and_then(|stage| {
         set(&stage)?;
         ns::give_up_capabilities().map_err(|e| format!("capabilities cannot be dropped: {e}"))?;
+        // The description of the rehearsal, with the script in it, stays here.
+        spawn::keep_from_exec(3).map_err(|e| format!("descriptors cannot be closed: {e}"))?;
         Ok(take_over(&stage))
     });
     match result {
@@ -47,8 +50,10 @@ fn set(stage: &Stage) -> Result<(), String> {
         let what = what.to_owned();
         move |e: io::Error| format!("{what}: {e}")
     };
-    // While the old /proc still shows the descriptor.
-    let mise = stage.mise.map(|fd| PathBuf::from(format!("/proc/self/fd/{fd}")));
+    // Opened in this namespace and before the directories they lie in are hidden: only
+    // then can they be shown elsewhere.
+    let own = View::of(&stage.own);
+    let mise = stage.mise.as_ref().map(View::of);
     ns::freeze_mounts()
         .map_err(told("the machine's mounts cannot be made read-only (Linux 5.12 can)"))?;
     for (path, mode) in EMPTY {
@@ -67,9 +72,9 @@ fn set(stage: &Stage) -> Result<(), String> {
         }
     }
     fs::DirBuilder::new().mode(0o755).create(PROPS).map_err(told(PROPS))?;
-    if let Some(mise) = &mise {
-        let shown = props("mise");
-        File::create(&shown).and_then(|_| ns::bind(mise, &shown)).map_err(told("mise"))?;
+    own.show(&props("agent")).map_err(told("agent"))?;
+    if let Some(mise) = mise {
+        mise.show(&props("mise")).map_err(told("mise"))?;
     }
     if let Some(script) = &stage.script {
         fs::write(props("user-script"), script).map_err(told("the script"))?;
@@ -89,6 +94,31 @@ fn set(stage: &Stage) -> Result<(), String> {
     ns::mount_proc().map_err(told(
         "a new /proc cannot be mounted (in a container it is not allowed: run outside of one)",
     ))
+}
+
+/// A program on its way into the rehearsal.
+struct View<'a> {
+    program: &'a Program,
+    here: Option<File>,
+}
+
+impl<'a> View<'a> {
+    fn of(program: &'a Program) -> Self {
+        Self { program, here: File::open(&program.path).ok() }
+    }
+
+    /// Binds the file, or copies it where its path is closed to the rehearsal's user.
+    fn show(&self, at: &Path) -> io::Result<()> {
+        let mut target = File::options().write(true).create_new(true).mode(0o755).open(at)?;
+        if let Some(file) = &self.here {
+            let from = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+            if ns::bind(&from, at).is_ok() {
+                return Ok(());
+            }
+        }
+        let mut from = crate::sys::files::inherited(self.program.descriptor)?;
+        io::copy(&mut from, &mut target).map(|_| ())
+    }
 }
 
 fn empty(path: &Path, mode: u32) -> io::Result<()> {
@@ -123,7 +153,8 @@ fn take_over(stage: &Stage) -> io::Error {
         }
     }
     command.env_remove(crate::stub::payload::VARIABLE);
-    command.env("HOME", HOME).current_dir("/");
+    let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin".into());
+    command.env("PATH", format!("{path}:{PROPS}")).env("HOME", HOME).current_dir("/");
     for (key, value) in settings(stage) {
         command.env(format!("AGENT__{key}"), value);
     }

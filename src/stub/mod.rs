@@ -1,4 +1,5 @@
 //! What the host hands to the guest, and back: the user script's encoding. Shared by
 //! both programs and free of Linux.
 
+pub mod cli;
 pub mod payload;

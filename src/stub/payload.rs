@@ -57,8 +57,7 @@ impl Script {
         let bytes = LENIENT.decode(&packed).map_err(|e| PayloadError::NotBase64 {
             // The offset alone: base64's own message shows the offending byte.
             at: match e {
-                base64::DecodeError::InvalidByte(at, _)
-                | base64::DecodeError::InvalidLastSymbol(at, _) => Some(at),
+                base64::DecodeError::InvalidByte(at, _) => Some(at),
                 _ => None,
             },
         })?;

@@ -70,6 +70,18 @@ pub fn inherited(fd: i32) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{fd}"))
 }
 
+/// Opens `path` for reading and lets the next programs that this process becomes or
+/// starts have the descriptor.
+///
+/// # Errors
+/// What `open(2)` says.
+pub fn open_inheritable(path: &Path) -> io::Result<File> {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    let file = File::open(path)?;
+    fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    Ok(file)
+}
+
 /// Opens `path` for reading; a directory, FIFO or device in its place is an error and
 /// never a hang.
 ///
