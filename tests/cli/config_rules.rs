@@ -1,0 +1,129 @@
+//! What each key allows by itself and the whole does not: named with the key to change.
+
+use super::config_files::{accepted, refused};
+
+#[test]
+fn a_volume_needs_a_target() {
+    refused("[[volume]]\nrequired = true\n", None, &["a [[volume]] has no `target`; write target"]);
+}
+
+#[test]
+fn a_volume_is_declared_once_in_a_file() {
+    refused(
+        "[[volume]]\ntarget = \"/data\"\n[[volume]]\ntarget = \"/data\"\n",
+        None,
+        &["volume /data is declared twice; join the two entries"],
+    );
+    accepted("[[volume]]\ntarget = \"/data\"\n[[volume]]\ntarget = \"/more\"\n");
+}
+
+#[test]
+fn a_mount_needs_a_source_and_a_type() {
+    let volume = "[[volume]]\ntarget = \"/data\"\n";
+    refused(
+        &format!("{volume}mount = {{ fstype = \"ext4\" }}\n"),
+        None,
+        &["volume /data says `mount` without `source`"],
+    );
+    refused(
+        &format!("{volume}mount = {{ source = \"/dev/x\" }}\n"),
+        None,
+        &["volume /data says `mount` without `fstype`"],
+    );
+}
+
+#[test]
+fn every_path_is_absolute() {
+    refused(
+        "[[volume]]\ntarget = \"data\"\n",
+        None,
+        &["volume target \"data\" is relative; write an absolute path, or \"~\""],
+    );
+    for (table, key) in [("user", "home"), ("tools", "mise"), ("bootstrap", "file")] {
+        refused(
+            &format!("[{table}]\n{key} = \"some/where\"\n"),
+            None,
+            &[&format!("{table}.{key} \"some/where\" is relative; write an absolute path")],
+        );
+    }
+    refused("[[volume]]\ntarget = \"~/data\"\n", None, &["is relative"]);
+}
+
+#[test]
+fn a_directory_stays_beneath_its_volume() {
+    for bad in ["..", "../x", "a/../../x", "/etc", "", "."] {
+        refused(
+            &format!("[[volume]]\ntarget = \"/data\"\ndirectories = [\"ok\", \"{bad}\"]\n"),
+            None,
+            &[&format!("volume /data: directory \"{bad}\" leaves the volume")],
+        );
+    }
+    accepted("[[volume]]\ntarget = \"/data\"\ndirectories = [\"a/b\", \".c\"]\n");
+}
+
+#[test]
+fn attempts_are_between_one_and_twenty() {
+    for bad in ["0", "21"] {
+        refused(
+            &format!("[tools]\nattempts = {bad}\n"),
+            None,
+            &[&format!("tools.attempts is {bad}; write a number from 1 to 20")],
+        );
+    }
+    accepted("[tools]\nattempts = 1\n");
+    accepted("[tools]\nattempts = 20\n");
+}
+
+/// The contract: a stop ends within 30 s.
+#[test]
+fn a_stop_takes_no_longer_than_25_seconds() {
+    refused(
+        "[init]\ngrace = \"20s\"\nleftover_grace = \"6s\"\n",
+        None,
+        &["init.grace and init.leftover_grace make 26 s together", "25 s or less"],
+    );
+    accepted("[init]\ngrace = \"20s\"\nleftover_grace = \"5s\"\n");
+}
+
+/// Else PID 1 would kill a boot that is about to record how it was stopped.
+#[test]
+fn a_boot_that_is_stopped_has_time_to_record_it() {
+    refused(
+        "[boot]\ngrace = \"8s\"\n",
+        None,
+        &["boot.grace (8.0 s) is not shorter than init.grace (7.0 s)"],
+    );
+    accepted("[boot]\ngrace = \"8s\"\n[init]\ngrace = \"9s\"\n");
+}
+
+#[test]
+fn an_instance_is_a_plain_name() {
+    let long = "a".repeat(129);
+    for bad in ["", ".", "..", ".hidden", "a/b", "a b", "naïve", long.as_str()] {
+        refused(
+            &format!("[bootstrap]\ninstance = \"{bad}\"\n"),
+            None,
+            &["cannot name an instance; use 1 to 128 letters, digits"],
+        );
+    }
+    accepted(&format!("[bootstrap]\ninstance = \"{}\"\n", "a".repeat(128)));
+    accepted("[bootstrap]\ninstance = \"i-0a_b.c\"\n");
+}
+
+#[test]
+fn a_variable_has_a_name_that_shells_can_read() {
+    for bad in ["1A", "A-B", "A B", "Ä", "", "A=B"] {
+        refused(
+            &format!("[bootstrap.environment]\n\"{bad}\" = \"x\"\n"),
+            None,
+            &["is no variable name; use letters, digits and underscores"],
+        );
+    }
+    accepted("[bootstrap.environment]\n_A1 = \"x\"\n");
+}
+
+/// The script's bytes travel through these two names.
+#[test]
+fn the_home_of_the_user_may_be_a_volume_by_its_short_name() {
+    accepted("[[volume]]\ntarget = \"~\"\n");
+}

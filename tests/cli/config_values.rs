@@ -1,0 +1,122 @@
+//! Values of a wrong type, form or range: each an error at the value's own place.
+
+use super::config_files::{accepted, refused};
+
+#[test]
+fn a_value_of_a_wrong_type_is_an_error() {
+    let cases: &[(&str, (usize, usize), &[&str])] = &[
+        ("[boot]\ndeadline = 5\n", (2, 12), &["integer `5`", "string"]),
+        ("[user]\nuid = \"1000\"\n", (2, 7), &["string \"1000\"", "u32"]),
+        ("[user]\nuid = -1\n", (2, 7), &["-1", "u32"]),
+        ("[user]\nuid = 4294967296\n", (2, 7), &["4294967296", "u32"]),
+        ("[user]\nhome = true\n", (2, 8), &["boolean `true`"]),
+        ("[tools]\nattempts = \"many\"\n", (2, 12), &["string \"many\"", "u32"]),
+        ("[tools]\nattempts = 1.5\n", (2, 12), &["floating point `1.5`"]),
+        ("[tools]\npass_environment = \"A\"\n", (2, 20), &["string \"A\"", "sequence"]),
+        ("[tools]\npass_environment = [\"A\", 1]\n", (2, 26), &["integer `1`"]),
+        ("[bootstrap]\noptional = \"yes\"\n", (2, 12), &["string \"yes\"", "boolean"]),
+        ("[bootstrap]\nenvironment = { A = 1 }\n", (2, 21), &["integer `1`", "string"]),
+        ("[bootstrap]\nenvironment = [\"A\"]\n", (2, 15), &["sequence", "map"]),
+        ("[boot]\non_failure = 1\n", (2, 14), &[]),
+        ("[[volume]]\ntarget = 1\n", (2, 10), &["integer `1`"]),
+        ("[[volume]]\nmin_inodes = \"5\"\n", (2, 14), &["string \"5\"", "u64"]),
+        ("boot = 3\n", (1, 8), &["integer `3`"]),
+    ];
+    for (text, place, parts) in cases {
+        refused(text, Some(*place), parts);
+    }
+}
+
+#[test]
+fn a_bad_length_of_time_is_an_error() {
+    for bad in ["", "10", "ten", "5 parsecs", "-5s", "5m!", "1h -30m"] {
+        refused(
+            &format!("[boot]\ndeadline = \"{bad}\"\n"),
+            Some((2, 12)),
+            &["is not a length of time; write a number with a unit, such as \"90s\""],
+        );
+    }
+}
+
+#[test]
+fn a_length_of_time_out_of_range_is_an_error() {
+    for bad in ["0s", "500us", "169h", "9000h"] {
+        refused(
+            &format!("[boot]\ndeadline = \"{bad}\"\n"),
+            Some((2, 12)),
+            &["is out of range; a deadline lies between \"1ms\" and \"168h\""],
+        );
+    }
+    accepted("[boot]\ndeadline = \"168h\"\n[bootstrap]\ndeadline = \"1ms\"\n");
+}
+
+#[test]
+fn every_key_that_is_a_length_of_time_is_read_as_one() {
+    let keys = [
+        ("[boot]", "deadline"),
+        ("[boot]", "grace"),
+        ("[init]", "grace"),
+        ("[init]", "leftover_grace"),
+        ("[tools]", "deadline"),
+        ("[bootstrap]", "deadline"),
+        ("[[volume]]\ntarget = \"/a\"\n[volume.mount]", "deadline"),
+    ];
+    for (table, key) in keys {
+        let line = table.lines().count() + 1;
+        refused(
+            &format!("{table}\n{key} = \"soon\"\n"),
+            Some((line, key.len() + 4)),
+            &["\"soon\" is not a length of time"],
+        );
+    }
+}
+
+#[test]
+fn a_bad_size_is_an_error() {
+    for bad in ["lots", "64 parsecs", "-1", "64MiB!"] {
+        refused(
+            &format!("[[volume]]\ntarget = \"/a\"\nmin_free = \"{bad}\"\n"),
+            Some((3, 12)),
+            &["is not a size; write one such as \"64MiB\""],
+        );
+    }
+    for bad in ["-1", "true", "[]"] {
+        refused(
+            &format!("[log]\nmax_size = {bad}\n"),
+            Some((2, 12)),
+            &["a size such as \"64MiB\" or a number of bytes"],
+        );
+    }
+    accepted("[log]\nmax_size = \"1.5 GB\"\n");
+}
+
+#[test]
+fn an_unknown_word_is_an_error_in_every_key_that_takes_one_of_a_few() {
+    let cases = [
+        ("[boot]", "on_failure", "holdd", "did you mean `hold`?"),
+        ("[boot]", "on_failure", "panic", "valid here: exit, hold"),
+        ("[tools]", "enabled", "yes", "valid here: on, auto, off"),
+        ("[tools]", "on_failure", "degraded", "did you mean `degrade`?"),
+        ("[bootstrap]", "retry", "next_boot", "did you mean `next-boot`?"),
+        ("[bootstrap]", "retry", "always", "valid here: never, next-boot"),
+        ("[log]", "format", "xml", "valid here: text, json"),
+        ("[log]", "level", "warning", "did you mean `warn`?"),
+        ("[[volume]]", "on_full", "ignore", "valid here: fail, degrade"),
+    ];
+    for (table, key, word, hint) in cases {
+        refused(
+            &format!("{table}\n{key} = \"{word}\"\n"),
+            Some((2, key.len() + 4)),
+            &[&format!("unknown value `{word}`; {hint}")],
+        );
+    }
+}
+
+#[test]
+fn words_are_written_in_small_letters() {
+    refused(
+        "[boot]\non_failure = \"Hold\"\n",
+        Some((2, 14)),
+        &["unknown value `Hold`; did you mean `hold`?"],
+    );
+}

@@ -1,0 +1,15 @@
+//! The command line: what each command says, its exit status, and every error that a
+//! configuration can have. Needs nothing but the program: no namespaces, no root.
+
+#[path = "../util/mod.rs"]
+mod util;
+
+mod config_files;
+mod config_keys;
+mod config_rules;
+mod config_values;
+mod environment;
+mod help;
+mod init;
+mod plan;
+mod status;

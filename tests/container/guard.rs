@@ -1,0 +1,107 @@
+//! Things that outlive a process, removed when their owner goes, also by a panic.
+
+use crate::engine::{image, podman, podman_command, run};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A name that no other test, run or user has.
+pub(crate) fn unique(kind: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("agent-test-{kind}-{}-{count}", std::process::id())
+}
+
+/// A named volume. Declare it before the sandboxes that use it.
+pub(crate) struct Volume {
+    pub(crate) name: String,
+}
+
+impl Volume {
+    /// An empty one; podman fills it at its first mount, unless told `nocopy`.
+    pub(crate) fn new() -> Self {
+        let name = unique("volume");
+        podman(&["volume", "create", &name]).good();
+        Self { name }
+    }
+
+    /// How a container mounts it at the home, owned by its user.
+    pub(crate) fn at_home(&self) -> String {
+        self.at_home_with("U")
+    }
+
+    /// The same with other options.
+    pub(crate) fn at_home_with(&self, options: &str) -> String {
+        format!("{}:/home/iteron:{options}", self.name)
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        podman(&["volume", "rm", "--force", &self.name]);
+    }
+}
+
+/// An image made from the one under test.
+pub(crate) struct Image {
+    pub(crate) name: String,
+}
+
+impl Image {
+    /// `instructions` follow the `FROM` line; `files` are what they may `COPY`.
+    pub(crate) fn derived(instructions: &str, files: &[(&str, &str)]) -> Self {
+        let context = TempDir::new().unwrap();
+        for (path, text) in files {
+            write(&context.path().join(path), text);
+        }
+        let text = format!("FROM {}\n{instructions}\n", image());
+        write(&context.path().join("Containerfile"), &text);
+        let name = format!("localhost/{}", unique("image"));
+        let mut command = podman_command();
+        // HEALTHCHECK exists only in docker's image format.
+        command.args(["build", "--quiet", "--format", "docker", "--tag", &name]);
+        command.arg(context.path());
+        run(command, Duration::from_secs(120)).good();
+        Self { name }
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        podman(&["image", "rm", "--force", &self.name]);
+    }
+}
+
+/// Files of the host that a sandbox mounts.
+pub(crate) struct Files {
+    dir: TempDir,
+}
+
+impl Files {
+    /// A directory with one file.
+    pub(crate) fn one(name: &str, text: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        write(&dir.path().join(name), text);
+        Self { dir }
+    }
+
+    /// A file's path on the host.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The argument that mounts a file.
+    pub(crate) fn mounted(&self, name: &str, at: &str, options: &str) -> String {
+        format!("--volume={}:{at}:{options}", self.path(name).display())
+    }
+}
+
+/// Writes a file that the sandbox's user can read.
+fn write(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+}

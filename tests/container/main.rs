@@ -1,0 +1,40 @@
+//! The sandbox in real containers: podman, the image of `image/build`, and the flags that
+//! the container contract names.
+//!
+//! What is tested is what an operator sees from outside: exit statuses, `podman logs`,
+//! `podman exec … agent status`, files on the volume. Each test has containers, volumes
+//! and images of its own and removes them, also where it fails.
+//!
+//! | variable | meaning |
+//! | --- | --- |
+//! | `AGENT_TEST_IMAGE` | the image under test (default `localhost/agent-sandbox:small`) |
+//! | `AGENT_REQUIRE_ALL=1` | a missing podman or image is a failure, not a skipped layer |
+//! | `AGENT_STATUS_SAMPLES=DIR` | write what `agent status` prints of each failure to `DIR/CODE.txt` |
+//! | `SSL_CERT_FILE`, `NODE_EXTRA_CA_CERTS` | a CA bundle that the sandboxes' network needs too |
+//! | `AUBE_*`, `npm_config_*` | settings of the tool installer, given to the sandboxes |
+//!
+//! ```sh
+//! cargo test --test container -- --test-threads 4
+//! ```
+
+mod engine;
+mod guard;
+mod sandbox;
+mod seen;
+
+mod bootstrap;
+mod bootstrap_failures;
+mod config_failures;
+mod controls;
+mod first_start;
+mod interrupted;
+mod lives;
+mod orphans;
+mod privileged;
+mod secrecy;
+mod stop;
+mod terminal;
+mod tool_failures;
+mod tool_repair;
+mod tools;
+mod volume_failures;
