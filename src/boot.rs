@@ -75,9 +75,9 @@ pub fn run(request: &Request) -> Ended {
     match place::lock(&bases, &plan.instance.id) {
         Ok(Some(_lock)) => Ended::In(locked(request, &config, &facts, &plan, script, &bases)),
         Ok(None) => {
-            error!(
-                "another boot of this instance is running; `agent status --wait` waits for its end"
-            );
+            let reason = "another boot of this instance is running; wait for its end with `agent status --wait`";
+            error!("{reason}");
+            tell_init(request, &Handoff::Reason(reason.into()));
             Ended::Busy
         }
         // No place for a lock is no place for a journal either; that is told next.

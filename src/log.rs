@@ -2,6 +2,7 @@
 //! the journal of the machine where standard error is connected to it.
 
 use crate::config::value::{LogFormat, LogLevel};
+use crate::sys::terminal;
 use nix::sys::stat::fstat;
 use serde_json::{Map, Value};
 use std::fmt::{self, Write as _};
@@ -34,7 +35,8 @@ pub fn start(format: LogFormat, level: LogLevel) {
         );
         return;
     }
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).event_format(Line(format));
+    let line = Line { format, terminal: terminal::watched() };
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).event_format(line);
     let _ = tracing::subscriber::set_global_default(
         tracing_subscriber::registry().with(level).with(layer),
     );
@@ -53,7 +55,10 @@ fn stderr_is_the_journal() -> bool {
         .is_ok_and(|s| device.parse() == Ok(s.st_dev) && inode.parse() == Ok(s.st_ino))
 }
 
-struct Line(LogFormat);
+struct Line {
+    format: LogFormat,
+    terminal: bool,
+}
 
 impl<S, N> FormatEvent<S, N> for Line
 where
@@ -69,7 +74,11 @@ where
         let mut fields = Fields::default();
         event.record(&mut fields);
         let level = *event.metadata().level();
-        match self.0 {
+        match self.format {
+            // On a terminal the line may stand where the progress was drawn.
+            LogFormat::Text if self.terminal => {
+                writeln!(out, "\x1b[K{}", text_line(level, &fields))
+            }
             LogFormat::Text => writeln!(out, "{}", text_line(level, &fields)),
             LogFormat::Json => writeln!(out, "{}", json_line(level, fields)),
         }

@@ -66,11 +66,9 @@ impl Init {
         let booted = match ended {
             // 2 is degraded: usable, and the status says so.
             Some(Ended { status: 0 | 2, signal: None, .. }) => Booted::Usable,
-            Some(Ended { signal: None, status: 1, .. }) => Booted::Failed(
-                received.reason.unwrap_or_else(|| "failed: the boot gave no reason".into()),
-            ),
             Some(Ended { signal: None, status, .. }) => {
-                Booted::Failed(format!("failed: the boot ended with status {status} and no result"))
+                let none = || format!("failed: the boot ended with status {status} and no result");
+                Booted::Failed(received.reason.unwrap_or_else(none))
             }
             Some(Ended { signal: Some(signal), .. }) => self.died(&signals::name(signal), &stand),
             None => self.died("its deadline", &stand),

@@ -159,7 +159,7 @@ async fn execute(bytes: &[u8], work: &ScriptWork, cx: &Context<'_>) -> Result<En
     let scratch = Scratch::write(bytes, cx).map_err(|e| no_file("the script's private file", e))?;
     let what = Invocation {
         argv: argv(shebang, &scratch),
-        cwd: cx.user().home.clone(),
+        cwd: if cx.user().home.is_dir() { cx.user().home.clone() } else { "/".into() },
         environment: &work.environment,
     };
     Ok(command::run(&what, &mut log, cx).await)

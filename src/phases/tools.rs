@@ -160,14 +160,7 @@ impl Reconcile<'_, '_> {
             self.problem(not_installed(name, reason));
         }
         for error in &failure.other {
-            self.problem(
-                Problem::new(
-                    "mise-error",
-                    "mise reports an error",
-                    "correct the mise config, then run `agent boot`",
-                )
-                .evidence(excerpt(error)),
-            );
+            self.problem(other_error(error));
         }
         let named = |listed: &Listed| {
             failure.tools.iter().any(|(n, _)| n.starts_with(&format!("{}@", listed.tool.name)))
@@ -279,6 +272,18 @@ fn not_installed(name: &str, reason: &str) -> Problem {
         )
     };
     Problem::new(code, format!("{name} is not installed"), next).evidence(excerpt(reason))
+}
+
+/// An error that mise attributes to no tool.
+fn other_error(error: &str) -> Problem {
+    let (code, next) = if error.contains("failed to update lockfiles") {
+        ("lock-stale", "update the image's lockfile when the image is built (`mise lock`)")
+    } else if is_no_space(error) {
+        ("tool-no-space", "make room on the volume, then run `agent boot`")
+    } else {
+        ("mise-error", "correct the mise config, then run `agent boot`")
+    };
+    Problem::new(code, "mise reports an error", next).evidence(excerpt(error))
 }
 
 fn malformed(place: &str) -> Problem {
