@@ -2,18 +2,38 @@
 //! unknown key an error.
 
 use super::value::{Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode};
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
 /// Declares a table of optional keys, and `over`: this layer's keys before those of
-/// a lower one.
+/// a lower one. A table is read from a table alone; what serde derives would also take
+/// an array, by position.
 macro_rules! table {
     ($(#[$meta:meta])* $name:ident { $($(#[$key_meta:meta])* $key:ident : $type:ty,)* }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default, Deserialize)]
-        #[serde(deny_unknown_fields, rename_all = "snake_case")]
+        #[serde(remote = "Self", deny_unknown_fields)]
         pub struct $name { $($(#[$key_meta])* pub $key: Option<$type>,)* }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                struct Table;
+                impl<'de> Visitor<'de> for Table {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a table")
+                    }
+                    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<$name, M::Error> {
+                        $name::deserialize(MapAccessDeserializer::new(map))
+                    }
+                }
+                d.deserialize_map(Table)
+            }
+        }
 
         impl $name {
             #[allow(dead_code, reason = "an inner table is replaced as a whole")]

@@ -129,10 +129,11 @@ fn files(sources: &Sources) -> Vec<(PathBuf, bool)> {
 }
 
 fn read_file(path: &Path) -> std::io::Result<String> {
-    let file = fs::File::open(path)?;
-    if !file.metadata()?.is_file() {
+    // Asked before the open, which would wait for a writer of a FIFO.
+    if !fs::metadata(path)?.is_file() {
         return Err(std::io::Error::other("it is not a regular file"));
     }
+    let file = fs::File::open(path)?;
     let mut text = String::new();
     file.take(MAX_FILE + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_FILE {

@@ -5,10 +5,10 @@
 //! is, and one that ended badly is not, unless somebody asks.
 
 mod scratch;
+mod shebang;
 
 pub use scratch::sweep;
 
-use super::shebang::{self, Fault, Shebang};
 use crate::config::value::{Retry, human};
 use crate::engine::command::{self, End, Invocation, Log};
 use crate::engine::{Context, Report};
@@ -18,6 +18,7 @@ use crate::journal::ledger::{self, History};
 use crate::plan::ScriptWork;
 use crate::sys::signals;
 use scratch::Scratch;
+use shebang::{Fault, Shebang};
 use std::ffi::OsString;
 use std::time::Duration;
 

@@ -5,8 +5,6 @@
 //! done), and a line below.
 
 pub mod bootstrap;
-pub mod mise;
-pub mod shebang;
 pub mod tools;
 pub mod volume;
 

@@ -1,23 +1,25 @@
 //! Tools: what the image's and the user's mise configs declare is there, or is named
 //! as missing with mise's own reason.
 
-use super::mise::{Failure, Listed, is_network, is_no_space, parse_list};
+mod mise;
+mod problems;
+
 use crate::engine::command::{self, End, Invocation, Log};
 use crate::engine::{Context, Report, redact, retry};
 use crate::journal::Problem;
+use crate::journal::event::Tool;
 use crate::plan::{Command, ToolsWork};
 use crate::sys::signals;
+use mise::{Failure, Listed, parse_list};
+use problems::excerpt;
 use std::path::Path;
 use tokio::time;
-
-/// The most of an error that is quoted, in characters.
-const EXCERPT: usize = 400;
 
 /// Reconciles the tools.
 pub async fn run(work: &ToolsWork, cx: &Context<'_>) -> Report {
     let (file, path) = match cx.open_log("tools") {
         Ok(log) => log,
-        Err(e) => return Report::failed(no_log(&e)),
+        Err(e) => return Report::failed(problems::no_log(&e)),
     };
     let mut phase = Reconcile {
         work,
@@ -28,14 +30,6 @@ pub async fn run(work: &ToolsWork, cx: &Context<'_>) -> Report {
     };
     phase.run().await;
     phase.report
-}
-
-fn no_log(e: &std::io::Error) -> Problem {
-    Problem::new(
-        "log-unwritable",
-        format!("the log of the tools phase cannot be opened: {e}"),
-        "make room in the state directory",
-    )
 }
 
 struct Reconcile<'a, 'b> {
@@ -99,7 +93,7 @@ impl Reconcile<'_, '_> {
                     self.log.say(&format!(
                         "mise install ended with status {status}, attempt {attempt}"
                     ));
-                    if attempt >= self.work.attempts || !failure.looks_like_network() {
+                    if attempt >= self.work.attempts || !failure.may_pass() {
                         return Ok(Some(failure));
                     }
                 }
@@ -119,7 +113,7 @@ impl Reconcile<'_, '_> {
 
     async fn list(&mut self, failure: Option<&Failure>) -> Result<Vec<Listed>, Problem> {
         if let Some(place) = failure.and_then(|f| f.malformed.as_ref()) {
-            return Err(malformed(place));
+            return Err(problems::malformed(place));
         }
         self.log.mark();
         let status = self.exec(&self.work.list).await?;
@@ -157,10 +151,10 @@ impl Reconcile<'_, '_> {
         let failed = failure.is_some();
         let failure = failure.unwrap_or_default();
         for (name, reason) in &failure.tools {
-            self.problem(not_installed(name, reason));
+            self.problem(problems::not_installed(name, reason));
         }
         for error in &failure.other {
-            self.problem(other_error(error));
+            self.problem(problems::other_error(error));
         }
         let named = |listed: &Listed| {
             failure.tools.iter().any(|(n, _)| n.starts_with(&format!("{}@", listed.tool.name)))
@@ -184,9 +178,17 @@ impl Reconcile<'_, '_> {
                 .evidence(self.last_words.clone()),
             );
         }
-        self.report.tools = tools.iter().map(|l| l.tool.clone()).collect();
-        let installed = tools.iter().filter(|t| t.tool.installed).count();
-        self.report.notes.push(format!("{installed} of {} tools are installed", tools.len()));
+        let mut all: Vec<Tool> = tools.iter().map(|l| l.tool.clone()).collect();
+        // mise leaves some of what it could not install out of its list.
+        for (name, _) in &failure.tools {
+            let (name, version) = name.rsplit_once('@').unwrap_or((name, ""));
+            if !all.iter().any(|t| t.name == name) {
+                all.push(Tool { name: name.into(), version: version.into(), installed: false });
+            }
+        }
+        let installed = all.iter().filter(|t| t.installed).count();
+        self.report.notes.push(format!("{installed} of {} tools are installed", all.len()));
+        self.report.tools = all;
     }
 
     async fn plain(&mut self, command: &Command) -> Result<(), Problem> {
@@ -246,64 +248,6 @@ impl Reconcile<'_, '_> {
     }
 }
 
-/// A tool that mise named, with the next step that its reason calls for.
-fn not_installed(name: &str, reason: &str) -> Problem {
-    let (code, next) = if is_no_space(reason) {
-        ("tool-no-space", "make room on the volume, then run `agent boot`".to_owned())
-    } else if is_network(reason) {
-        (
-            "tool-network",
-            "check network, DNS and proxy of the sandbox, then run `agent boot`".to_owned(),
-        )
-    } else if reason.contains("disabled by disable_backends") {
-        (
-            "tool-backend-denied",
-            format!("remove {name} from the mise config: its backend is not allowed here"),
-        )
-    } else if reason.contains("not in the lockfile") {
-        (
-            "tool-not-locked",
-            "update the lockfile beside the config (`mise lock`), or unset MISE_LOCKED".to_owned(),
-        )
-    } else {
-        (
-            "tool-not-installed",
-            "correct its entry in the mise config, then run `agent boot`".to_owned(),
-        )
-    };
-    Problem::new(code, format!("{name} is not installed"), next).evidence(excerpt(reason))
-}
-
-/// An error that mise attributes to no tool.
-fn other_error(error: &str) -> Problem {
-    let (code, next) = if error.contains("failed to update lockfiles") {
-        ("lock-stale", "update the image's lockfile when the image is built (`mise lock`)")
-    } else if is_no_space(error) {
-        ("tool-no-space", "make room on the volume, then run `agent boot`")
-    } else {
-        ("mise-error", "correct the mise config, then run `agent boot`")
-    };
-    Problem::new(code, "mise reports an error", next).evidence(excerpt(error))
-}
-
-fn malformed(place: &str) -> Problem {
-    Problem::new(
-        "mise-config-malformed",
-        format!(
-            "{place} is not valid TOML; until it is mended every mise tool refuses to start, the image's too"
-        ),
-        format!("edit {}", place.split(':').next().unwrap_or(place)),
-    )
-}
-
 fn has_content(path: &Path) -> bool {
     path.read_dir().is_ok_and(|mut entries| entries.next().is_some())
-}
-
-/// The end of a text, where the reason stands, within bounds.
-fn excerpt(text: &str) -> String {
-    let text = text.trim();
-    let skip = text.chars().count().saturating_sub(EXCERPT);
-    let tail: String = text.chars().skip(skip).filter(|c| !c.is_control() || *c == '\n').collect();
-    if skip > 0 { format!("…{tail}") } else { tail }
 }

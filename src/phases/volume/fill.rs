@@ -36,7 +36,7 @@ pub(super) fn fill(
                         skeleton.display(),
                         target.display()
                     ),
-                    "make the skeleton readable for the sandbox user, or unset `skeleton`",
+                    "make the skeleton readable for the sandbox user, or say skeleton = \"\"",
                 ),
             )),
         }

@@ -10,16 +10,16 @@ const LOOKED_AT: usize = 256;
 
 /// What a script asks to be run by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shebang {
+pub(super) struct Shebang {
     /// Absolute path of the interpreter.
-    pub interpreter: PathBuf,
+    pub(super) interpreter: PathBuf,
     /// Its one argument: all the rest of the line, inner blanks included.
-    pub argument: Option<OsString>,
+    pub(super) argument: Option<OsString>,
 }
 
 /// Why a script cannot be run by its own first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(super) enum Fault {
     /// There is no `#!` line, and it is no ELF program either.
     Absent,
     /// The line ends with a carriage return: the file was saved with Windows line ends.
@@ -32,7 +32,7 @@ pub enum Fault {
 ///
 /// # Errors
 /// The script cannot be run by its own first line.
-pub fn parse(script: &[u8]) -> Result<Option<Shebang>, Fault> {
+pub(super) fn parse(script: &[u8]) -> Result<Option<Shebang>, Fault> {
     if script.starts_with(b"\x7fELF") {
         return Ok(None);
     }

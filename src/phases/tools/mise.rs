@@ -11,18 +11,18 @@ use std::path::PathBuf;
 
 /// One tool as `mise ls --current --json` lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub(super) struct Listed {
     /// Name and version.
-    pub tool: Tool,
+    pub(super) tool: Tool,
     /// Where it is, or would be.
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 /// Reads the list.
 ///
 /// # Errors
 /// It is not of the known form.
-pub fn parse_list(json: &str) -> Result<Vec<Listed>, serde_json::Error> {
+pub(super) fn parse_list(json: &str) -> Result<Vec<Listed>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Entry {
         version: String,
@@ -43,18 +43,18 @@ pub fn parse_list(json: &str) -> Result<Vec<Listed>, serde_json::Error> {
 
 /// What an `install` that failed told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Failure {
+pub(super) struct Failure {
     /// Tools that were named with their reasons: (`npm:x@1`, reason).
-    pub tools: Vec<(String, String)>,
+    pub(super) tools: Vec<(String, String)>,
     /// A config file that could not be read as TOML: path, line and column.
-    pub malformed: Option<String>,
+    pub(super) malformed: Option<String>,
     /// Other errors, in order.
-    pub other: Vec<String>,
+    pub(super) other: Vec<String>,
 }
 
 impl Failure {
     /// Reads mise's standard error.
-    pub fn parse(output: &str) -> Self {
+    pub(super) fn parse(output: &str) -> Self {
         let mut failure = Self::default();
         for line in output.lines() {
             // The same error appears as a progress line and as an ERROR line.
@@ -80,49 +80,76 @@ impl Failure {
         failure
     }
 
-    /// Do all errors look like a network that is away, so that trying again may help?
-    pub fn looks_like_network(&self) -> bool {
-        let reasons = || self.tools.iter().map(|(_, r)| r.as_str());
+    /// Is a network that is away among the reasons, so that trying again may help?
+    pub(super) fn may_pass(&self) -> bool {
+        let named = self.tools.iter().map(|(_, reason)| reason);
         self.malformed.is_none()
-            && reasons().chain(self.other.iter().map(String::as_str)).any(is_network)
+            && named.chain(&self.other).any(|r| Reason::of(r) == Reason::Network)
     }
 }
 
-/// Did the disk fill up?
-pub fn is_no_space(reason: &str) -> bool {
-    ["No space left on device", "Disk quota exceeded", "os error 28"]
-        .iter()
-        .any(|words| reason.contains(words))
+/// What kind of reason a text of mise's is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The disk or a quota is full.
+    NoSpace,
+    /// A certificate isn't trusted: the network is there, and trying again won't help.
+    Certificate,
+    /// A resolver, a socket or an HTTP client tells a passing failure.
+    Network,
+    /// The backend is not allowed.
+    Denied,
+    /// The lockfile has no entry for it.
+    NotLocked,
+    /// The lockfile should be changed and can't be.
+    StaleLock,
+    /// Anything else.
+    Other,
 }
 
-/// Does the reason have words by which resolvers, sockets and HTTP clients tell a
-/// passing failure?
-pub fn is_network(reason: &str) -> bool {
-    const WORDS: &[&str] = &[
-        "error sending request",
-        "dns error",
-        "failed to lookup",
-        "name resolution",
-        "enotfound",
-        "eai_again",
-        "econnrefused",
-        "connection refused",
-        "econnreset",
-        "connection reset",
-        "etimedout",
-        "timed out",
-        "network is unreachable",
-        "enetunreach",
-        "host unreachable",
-        "429 too many",
-        "500 internal",
-        "502 bad",
-        "503 service",
-        "504 gateway",
-        "connection closed",
-    ];
-    let reason = reason.to_lowercase();
-    WORDS.iter().any(|w| reason.contains(w))
+impl Reason {
+    /// Tells by the words that mise and the libraries below it use.
+    pub(super) fn of(text: &str) -> Self {
+        const WORDS: &[(Reason, &[&str])] = &[
+            (Reason::NoSpace, &["no space left on device", "disk quota exceeded", "os error 28"]),
+            (Reason::Certificate, &["certificate"]),
+            (
+                Reason::Denied,
+                &["disabled by disable_backends", "are supported in the current configuration"],
+            ),
+            (Reason::NotLocked, &["not in the lockfile"]),
+            (Reason::StaleLock, &["failed to update lockfiles"]),
+            (
+                Reason::Network,
+                &[
+                    "error sending request",
+                    "dns error",
+                    "failed to lookup",
+                    "name resolution",
+                    "enotfound",
+                    "eai_again",
+                    "connection refused",
+                    "econnrefused",
+                    "connection reset",
+                    "econnreset",
+                    "connection closed",
+                    "etimedout",
+                    "timed out",
+                    "network is unreachable",
+                    "enetunreach",
+                    "host unreachable",
+                    "429 too many",
+                    "500 internal",
+                    "502 bad",
+                    "503 service",
+                    "504 gateway",
+                ],
+            ),
+        ];
+        let text = text.to_lowercase();
+        let has = |words: &[&str]| words.iter().any(|w| text.contains(w));
+        WORDS.iter().find(|(_, words)| has(words)).map_or(Self::Other, |(reason, _)| *reason)
+    }
 }
 
 #[cfg(test)]
@@ -157,7 +184,7 @@ mod tests {
                 "aube install failed: no version of cowsay matches 99.9.9".to_owned()
             )]
         );
-        assert!(f.other.is_empty() && !f.looks_like_network());
+        assert!(f.other.is_empty() && !f.may_pass());
         let f = Failure::parse(
             "mise ERROR node is in the mise tool registry but none of its backends (core:node) are supported\n",
         );
@@ -176,8 +203,13 @@ mod tests {
         let disk = "mise ERROR Failed to install npm:x@1: No space left on device (os error 28)";
         let denied =
             "mise ERROR Failed to install cargo:x@1: backend cargo is disabled by disable_backends";
-        assert!(Failure::parse(network).looks_like_network());
-        assert!(!Failure::parse(disk).looks_like_network() && is_no_space(disk));
-        assert!(!Failure::parse(denied).looks_like_network());
+        let tls = "mise ERROR Failed to install npm:x@1: error sending request: invalid peer certificate: UnknownIssuer";
+        assert!(Failure::parse(network).may_pass());
+        for (text, reason) in
+            [(disk, Reason::NoSpace), (denied, Reason::Denied), (tls, Reason::Certificate)]
+        {
+            assert!(!Failure::parse(text).may_pass());
+            assert_eq!(Reason::of(text), reason);
+        }
     }
 }

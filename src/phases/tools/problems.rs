@@ -1,0 +1,83 @@
+//! The problems of the tools phase in words: what failed and the next step.
+
+use super::mise::Reason;
+use crate::journal::Problem;
+
+/// The most of an error that is quoted, in characters.
+const EXCERPT: usize = 400;
+
+/// A tool that mise named, with the next step that its reason calls for.
+pub(super) fn not_installed(name: &str, reason: &str) -> Problem {
+    let (code, next) = match Reason::of(reason) {
+        Reason::Other => (
+            "tool-not-installed",
+            "correct its entry in the mise config, then run `agent boot`".into(),
+        ),
+        Reason::Denied => (
+            "tool-backend-denied",
+            format!("remove {name} from the mise config: its backend is not allowed here"),
+        ),
+        known => remedy(known),
+    };
+    Problem::new(code, format!("{name} is not installed"), next).evidence(excerpt(reason))
+}
+
+/// An error that mise attributes to no tool.
+pub(super) fn other_error(error: &str) -> Problem {
+    let (code, next) = remedy(Reason::of(error));
+    Problem::new(code, "mise reports an error", next).evidence(excerpt(error))
+}
+
+fn remedy(reason: Reason) -> (&'static str, String) {
+    let (code, next) = match reason {
+        Reason::NoSpace => ("tool-no-space", "make room on the volume, then run `agent boot`"),
+        Reason::Certificate => (
+            "tool-certificate",
+            "add your network's CA certificate to the image, or name it in SSL_CERT_FILE and NODE_EXTRA_CA_CERTS",
+        ),
+        Reason::Network => {
+            ("tool-network", "check network, DNS and proxy of the sandbox, then run `agent boot`")
+        }
+        Reason::Denied => (
+            "tool-backend-denied",
+            "remove from the mise config what needs a backend that is not allowed here",
+        ),
+        Reason::NotLocked => (
+            "tool-not-locked",
+            "update the lockfile beside the config (`mise lock`), or unset MISE_LOCKED",
+        ),
+        Reason::StaleLock => {
+            ("lock-stale", "update the image's lockfile when the image is built (`mise lock`)")
+        }
+        Reason::Other => ("mise-error", "correct the mise config, then run `agent boot`"),
+    };
+    (code, next.to_owned())
+}
+
+/// A config file that is no TOML.
+pub(super) fn malformed(place: &str) -> Problem {
+    Problem::new(
+        "mise-config-malformed",
+        format!(
+            "{place} is not valid TOML; until it is mended every mise tool refuses to start, the image's too"
+        ),
+        format!("edit {}", place.split(':').next().unwrap_or(place)),
+    )
+}
+
+/// No log, no phase: mise's reasons would be lost.
+pub(super) fn no_log(e: &std::io::Error) -> Problem {
+    Problem::new(
+        "log-unwritable",
+        format!("the log of the tools phase cannot be opened: {e}"),
+        "make room in the state directory",
+    )
+}
+
+/// The end of a text, where the reason stands, within bounds.
+pub(super) fn excerpt(text: &str) -> String {
+    let text = text.trim();
+    let skip = text.chars().count().saturating_sub(EXCERPT);
+    let tail: String = text.chars().skip(skip).filter(|c| !c.is_control() || *c == '\n').collect();
+    if skip > 0 { format!("…{tail}") } else { tail }
+}
