@@ -95,7 +95,7 @@ fn locked(
 ) -> State {
     let fail = |reason: String| {
         if !request.from_init {
-            error!("{reason}");
+            error!(state = "failed", "{reason}");
         }
         tell_init(request, &Handoff::Reason(reason));
         State::Failed
@@ -150,11 +150,11 @@ fn conclude(request: &Request, ended: &BootEnded, journal: &std::path::Path) -> 
     let folded = status::fold(&records, &observer);
     let summary = if folded.state == state { folded.summary } else { state.word().to_owned() };
     match state {
-        State::Complete => info!("{summary}"),
-        State::Degraded => warn!("{summary}"),
+        State::Complete => info!(state = "complete", "{summary}"),
+        State::Degraded => warn!(state = "degraded", "{summary}"),
         // PID 1 says it, behind everything else.
         _ if request.from_init => {}
-        _ => error!("{summary}"),
+        _ => error!(state = "failed", "{summary}"),
     }
     if state != State::Complete {
         tell_init(request, &Handoff::Reason(summary));
@@ -235,7 +235,7 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
     if folded.state != State::Failed || folded.boot.is_none_or(|b| b.ended.is_some()) {
         return;
     }
-    let elapsed_ms = elapsed(&found.contents.records);
+    let elapsed_ms = since(&found.contents.records, |e| matches!(e, Event::BootBegan(_)));
     let phase = folded.phase.unwrap_or(PhaseName::Config);
     let died = Problem::new(
         "boot-died",
@@ -246,7 +246,10 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
         Event::PhaseEnded(PhaseEnded {
             phase,
             result: PhaseResult::Interrupted,
-            elapsed_ms: 0,
+            elapsed_ms: since(
+                &found.contents.records,
+                |e| matches!(e, Event::PhaseBegan { phase: p } if *p == phase),
+            ),
             problems: vec![died],
             notes: Vec::new(),
             tools: Vec::new(),
@@ -265,9 +268,10 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
     }
 }
 
-fn elapsed(records: &[Record]) -> u64 {
-    let began = records.iter().rev().find(|r| matches!(r.event, Event::BootBegan(_)));
-    began.map_or(0, |r| {
+/// Milliseconds since the last event of a kind.
+fn since(records: &[Record], kind: impl Fn(&Event) -> bool) -> u64 {
+    let last = records.iter().rev().find(|r| kind(&r.event));
+    last.map_or(0, |r| {
         u64::try_from(jiff::Timestamp::now().duration_since(r.at).as_millis()).unwrap_or(0)
     })
 }

@@ -111,7 +111,9 @@ impl Visit for Fields {
 
 fn text_line(level: Level, fields: &Fields) -> String {
     let phase = fields.others.get("phase").and_then(Value::as_str);
+    // A line that is the state itself begins with its word.
     let word = match level {
+        _ if fields.others.contains_key("state") => "",
         Level::ERROR => "error: ",
         Level::WARN => "warning: ",
         _ => "",

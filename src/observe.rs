@@ -14,7 +14,11 @@ pub fn status() -> Status {
     let bases = place::bases(&user.home, (user.uid, user.gid));
     let epoch = file::epoch();
     let Some(found) = place::find_journal(&bases, &epoch) else {
-        return Status::none("no boot has begun here");
+        let places: Vec<String> = bases.iter().map(|b| b.path().display().to_string()).collect();
+        return Status::none(format!(
+            "no boot has begun here, or it found no place for its journal ({})",
+            places.join(", ")
+        ));
     };
     let observer = Observer { epoch, lives: &|r| process::lives(r.pid, r.start_ticks) };
     let mut status = fold(&found.contents.records, &observer);

@@ -1,6 +1,7 @@
 //! `agent config`.
 
 use super::args::ConfigCommand;
+use super::print;
 use crate::config::{self, ConfigError, Sources};
 
 pub(super) fn main(command: &ConfigCommand) -> u8 {
@@ -8,11 +9,11 @@ pub(super) fn main(command: &ConfigCommand) -> u8 {
     if files.is_empty() {
         return match config::load(&Sources::standard()) {
             Ok(config) if config.sources.is_empty() => {
-                println!("nothing is configured; the defaults hold");
+                print(&"nothing is configured; the defaults hold\n");
                 0
             }
             Ok(config) => {
-                println!("ok: {}", config.sources.join(", "));
+                print(&format_args!("ok: {}\n", config.sources.join(", ")));
                 0
             }
             Err(e) => print_errors(&e.errors),
@@ -23,7 +24,7 @@ pub(super) fn main(command: &ConfigCommand) -> u8 {
         // The environment is no part of the file that is checked.
         let sources = Sources { environment: Vec::new(), ..Sources::file(file) };
         match config::load(&sources) {
-            Ok(_) => println!("{}: ok", file.display()),
+            Ok(_) => print(&format_args!("{}: ok\n", file.display())),
             Err(e) => failed = print_errors(&e.errors),
         }
     }

@@ -1,6 +1,7 @@
 //! What the agent runs of itself; no interface for anybody else.
 
 use super::args::InternalCommand;
+use super::print;
 use crate::phases::volume;
 use crate::views::status::Text;
 use crate::views::timeline::Timeline;
@@ -52,7 +53,7 @@ fn report(command: &[OsString]) -> u8 {
     let output = output.unwrap_or_default();
     let text = format!("{output}\n{}\n{}", Text(&status), Timeline(&status));
     let Some((program, arguments)) = command.split_first() else {
-        print!("{text}");
+        print(&text);
         return status.state.exit_code();
     };
     eprint!("{text}");

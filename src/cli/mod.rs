@@ -19,6 +19,12 @@ use std::ffi::OsString;
 /// Exit status for a command line that cannot be understood; 2 means "degraded" here.
 const USAGE: u8 = crate::init::USAGE;
 
+/// Prints to standard output; whoever closed it early has seen enough.
+fn print(text: &dyn std::fmt::Display) {
+    use std::io::Write;
+    let _ = write!(std::io::stdout().lock(), "{text}");
+}
+
 /// Runs the command that `arguments` name (the program's own name first).
 pub fn main(arguments: Vec<OsString>) -> u8 {
     let cli = match Cli::try_parse_from(arguments) {

@@ -2,6 +2,7 @@
 
 use super::args::PlanArgs;
 use super::config::print_errors;
+use super::print;
 use crate::stub::payload;
 use crate::{boot, config, plan, survey};
 use std::os::unix::ffi::OsStrExt;
@@ -15,12 +16,12 @@ pub(super) fn main(args: &PlanArgs) -> u8 {
     let (facts, _) = survey::survey(&config, text.as_ref().map(|t| t.as_bytes()));
     let plan = plan::resolve(&config, &facts, false);
     if !args.json {
-        print!("{plan}");
+        print(&plan);
         return 0;
     }
     match serde_json::to_string_pretty(&plan) {
         Ok(json) => {
-            println!("{json}");
+            print(&format_args!("{json}\n"));
             0
         }
         Err(e) => {

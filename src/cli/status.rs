@@ -1,6 +1,7 @@
 //! `agent status`.
 
 use super::args::StatusArgs;
+use super::print;
 use crate::journal::{State, Status};
 use crate::observe;
 use crate::views::status::Text;
@@ -15,13 +16,13 @@ pub(super) fn main(args: &StatusArgs) -> u8 {
     let status = if args.wait { wait(args.timeout.0) } else { observe::status() };
     if args.json {
         match serde_json::to_string_pretty(&status) {
-            Ok(json) => println!("{json}"),
+            Ok(json) => print(&format_args!("{json}\n")),
             Err(e) => eprintln!("agent: the status cannot be printed: {e}"),
         }
     } else if !args.quiet {
-        print!("{}", Text(&status));
+        print(&Text(&status));
         if args.timeline {
-            print!("\n{}", Timeline(&status));
+            print(&format_args!("\n{}", Timeline(&status)));
         }
     }
     match status.state {

@@ -73,7 +73,17 @@ fn reword(message: &str) -> (String, Option<String>) {
     } else if let Some(rest) = message.strip_prefix("unknown variant ") {
         ("unknown value", rest)
     } else {
-        return (message.to_owned(), None);
+        // The names of Rust's types mean nothing to who writes a config.
+        let plain = ["u8", "u16", "u32", "u64"]
+            .iter()
+            .fold(message.to_owned(), |m, t| {
+                m.replace(&format!("expected {t}"), "expected a whole number")
+            })
+            .replace("invalid type: sequence", "this is a list")
+            .replace("invalid type: map", "this is a table")
+            .replace("expected a sequence", "expected a list")
+            .replace("invalid type: ", "this is ");
+        return (plain, None);
     };
     let words = quoted(rest);
     let Some((wrong, valid)) = words.split_first() else {

@@ -158,6 +158,13 @@ pub fn check_text(origin: &str, text: &str) -> Result<Layer, ConfigError> {
 fn from_variable(name: &str, value: &str) -> Result<Layer, ConfigError> {
     let path = name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase();
     let mut keys = path.split("__");
+    if path.starts_with("volume") {
+        return Err(ConfigError::of(
+            &format!("environment variable {name}"),
+            "volumes cannot be set by a variable",
+            "write a [[volume]] in a file in /etc/agent/conf.d",
+        ));
+    }
     let (Some(section), Some(key), None) = (keys.next(), keys.next(), keys.next()) else {
         return Err(ConfigError::of(
             &format!("environment variable {name}"),

@@ -61,6 +61,10 @@ impl Init {
             if !matches!(ended, Some(Ended { signal: None, .. })) {
                 self.recover(&signals::name(signal));
             }
+            let name = signals::name(signal);
+            let reason =
+                received.reason.unwrap_or_else(|| format!("the boot was cut off by {name}"));
+            self.report.error(&reason);
             return (Booted::Cancelled(signal), stand);
         }
         let booted = match ended {

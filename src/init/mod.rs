@@ -15,7 +15,7 @@
 mod boot;
 pub mod handoff;
 mod options;
-mod reap;
+pub mod reap;
 mod report;
 mod stop;
 mod workload;
@@ -28,6 +28,7 @@ use options::{Options, Parsed};
 use reap::Reaper;
 use report::Report;
 use std::ffi::OsString;
+use std::io::Write;
 
 /// Exit status for a command line that cannot be understood (`sysexits.h`, EX_USAGE).
 pub const USAGE: u8 = 64;
@@ -54,11 +55,11 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     let options = match options::parse(arguments) {
         Parsed::Run(options) => options,
         Parsed::Say(text) => {
-            println!("{text}");
+            let _ = writeln!(std::io::stdout(), "{text}");
             return 0;
         }
         Parsed::Wrong(text) => {
-            eprintln!("agent: init: {text}");
+            let _ = writeln!(std::io::stderr(), "agent: init: {text}");
             return USAGE;
         }
     };
@@ -92,7 +93,7 @@ impl Init {
             Booted::Usable => self.workload(&stand),
             Booted::Cancelled(signal) => {
                 self.stop_leftovers(&stand);
-                128u8.saturating_add(u8::try_from(signal).unwrap_or(127))
+                reap::of_signal(signal)
             }
             Booted::Failed(reason) if stand.hold => {
                 self.report.error(&reason);

@@ -1,13 +1,11 @@
 //! Reaping. Signals of one kind coalesce in the kernel (`signal(7)`): one SIGCHLD may
 //! stand for a thousand ended children, so each is answered by reaping all there are.
 
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use crate::sys::process::{self, Reaped};
 
 /// How a child ended: its exit status, or 128+n for signal n.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
-    pub(super) pid: i32,
     pub(super) status: u8,
     /// The signal that ended it.
     pub(super) signal: Option<i32>,
@@ -36,32 +34,31 @@ impl Reaper {
 
     /// Reaps every child that has ended.
     pub(super) fn reap(&mut self) {
-        self.childless = false;
         loop {
-            match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => {
-                    // The kernel keeps the low eight bits of an exit status (exit(3)).
-                    self.note(pid, u8::try_from(code & 0xff).unwrap_or(1), None);
+            match process::reap() {
+                Reaped::Exited { pid, status } => {
+                    self.note(pid, u8::try_from(status).unwrap_or(u8::MAX), None);
                 }
-                Ok(WaitStatus::Signaled(pid, signal, _)) => {
-                    let number = signal as i32;
-                    let status = 128u8.saturating_add(u8::try_from(number).unwrap_or(127));
-                    self.note(pid, status, Some(number));
+                Reaped::Signaled { pid, signal } => {
+                    self.note(pid, of_signal(signal), Some(signal));
                 }
-                Ok(WaitStatus::StillAlive) => return,
-                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-                Err(_) => {
-                    self.childless = true;
+                end @ (Reaped::NoneEnded | Reaped::Childless) => {
+                    self.childless = end == Reaped::Childless;
                     return;
                 }
             }
         }
     }
 
-    fn note(&mut self, pid: Pid, status: u8, signal: Option<i32>) {
-        if self.awaited == Some(pid.as_raw()) {
+    fn note(&mut self, pid: i32, status: u8, signal: Option<i32>) {
+        if self.awaited == Some(pid) {
             self.awaited = None;
-            self.ended = Some(Ended { pid: pid.as_raw(), status, signal });
+            self.ended = Some(Ended { status, signal });
         }
     }
+}
+
+/// The status that shells and engines give to a process that signal `n` ended: 128+n.
+pub fn of_signal(signal: i32) -> u8 {
+    128u8.saturating_add(u8::try_from(signal).unwrap_or(127))
 }

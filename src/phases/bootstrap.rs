@@ -14,12 +14,14 @@ use crate::engine::command::{self, End, Invocation, Log};
 use crate::engine::{Context, Report};
 use crate::journal::Problem;
 use crate::journal::event::{Event, ScriptEnd, ScriptRun};
+use crate::journal::file::Appender;
 use crate::journal::ledger::{self, History};
 use crate::plan::ScriptWork;
 use crate::sys::signals;
 use scratch::Scratch;
 use shebang::{Fault, Shebang};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What to do about a script that ended badly.
@@ -50,36 +52,49 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
     let mut report = Report::default();
     report.notes.extend(why_again(work, &history));
 
+    let ready = prepare(script.bytes(), cx);
+    drop(script);
+    if let Err(Unready::Sandbox(problem)) = ready {
+        // The script had no part in it: nothing is recorded, and the next boot tries again.
+        report.problems.extend(Report::failed(problem).problems);
+        return report;
+    }
     let begin = Event::ScriptBegan(run.clone());
     if let Err(e) = ledger.append_durably(begin.clone()) {
         return Report::failed(no_ledger(&e));
     }
     cx.record(begin);
-    let end = match execute(script.bytes(), work, cx).await {
-        Ok(end) => end,
-        Err(problem) => {
-            record_end(&mut ledger, &run, ScriptEnd::NotStarted(0), cx);
-            report.problems.extend(Report::failed(problem).problems);
-            return report;
+    report.notes.push(format!("attempt {}", run.attempt));
+    let (recorded, problem) = match ready {
+        Ok(mut ready) => {
+            let end = ready.run(work, cx).await;
+            (recorded(&end, cx), judge(&end, &run, cx))
+        }
+        Err(Unready::Script(problem) | Unready::Sandbox(problem)) => {
+            (Some(ScriptEnd::NotStarted(libc::ENOEXEC)), Some(problem))
         }
     };
-    report.notes.push(format!("attempt {}", run.attempt));
-    let recorded = match &end {
+    if let Some(end) = recorded
+        && let Err(e) = record_end(&mut ledger, &run, end, cx)
+    {
+        return Report::failed(no_ledger(&e));
+    }
+    report.problems.extend(problem.map(Report::failed).into_iter().flat_map(|r| r.problems));
+    report
+}
+
+/// What is recorded of an end. `None` is a script that was cut off, or that the system
+/// had no room for: the next boot repeats it.
+fn recorded(end: &End, cx: &Context<'_>) -> Option<ScriptEnd> {
+    match end {
         End::Exited(status) => Some(ScriptEnd::Exit(*status)),
         End::Deadline => Some(ScriptEnd::Deadline(millis(deadline(cx)))),
-        End::NotStarted(e) => Some(ScriptEnd::NotStarted(e.raw_os_error().unwrap_or(0))),
-        // Cut off: no end is recorded, so the next boot repeats it.
+        End::NotStarted(e) => match e.raw_os_error() {
+            Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => None,
+            code => Some(ScriptEnd::NotStarted(code.unwrap_or(0))),
+        },
         End::Signaled(_) | End::Cancelled => None,
-    };
-    if let Some(recorded) = recorded
-        && !record_end(&mut ledger, &run, recorded, cx)
-    {
-        return Report::failed(no_ledger(&std::io::Error::other("its end could not be recorded")));
     }
-    if let Some(problem) = judge(&end, &run, cx) {
-        report.problems.extend(Report::failed(problem).problems);
-    }
-    report
 }
 
 /// A script that has run to its end on this instance is not run again.
@@ -116,7 +131,8 @@ fn settled(
         "the user script {how} on this instance, at {at} (attempt {}); it is not repeated",
         history.attempts
     );
-    Some(Report::failed(Problem::new("script-failed-before", message, AGAIN)))
+    let problem = Problem::new("script-failed-before", message, AGAIN);
+    Some(Report::failed(problem.log(log_path(cx))))
 }
 
 fn why_again(work: &ScriptWork, history: &History) -> Option<String> {
@@ -131,39 +147,59 @@ fn why_again(work: &ScriptWork, history: &History) -> Option<String> {
     }
 }
 
-async fn execute(bytes: &[u8], work: &ScriptWork, cx: &Context<'_>) -> Result<End, Problem> {
+/// A script that can be started.
+struct Ready {
+    log: Log,
+    shebang: Option<Shebang>,
+    scratch: Scratch,
+}
+
+/// Why a script can't be started.
+enum Unready {
+    /// Its first line is at fault: it will not do better at the next boot.
+    Script(Problem),
+    /// The sandbox has no place for it.
+    Sandbox(Problem),
+}
+
+fn prepare(bytes: &[u8], cx: &Context<'_>) -> Result<Ready, Unready> {
     let no_file = |what: &str, e: std::io::Error| {
-        Problem::new(
+        Unready::Sandbox(Problem::new(
             "script-unwritable",
             format!("{what} cannot be made: {e}"),
-            "make room in /tmp, /dev/shm or on the volume",
-        )
+            "make room in /tmp, /dev/shm or on the volume; the next boot runs the script",
+        ))
     };
     let (file, path) = cx.open_log("user-script").map_err(|e| no_file("the script's log", e))?;
-    let mut log = Log::new(file, path);
-    let shebang = match shebang::parse(bytes) {
-        Ok(shebang) => shebang,
-        Err(fault) => return Err(unusable(fault).log(&log.path)),
-    };
+    let log = Log::new(file, path);
+    let shebang =
+        shebang::parse(bytes).map_err(|fault| Unready::Script(unusable(fault).log(&log.path)))?;
     if let Some(s) = &shebang
         && !s.interpreter.is_file()
     {
         // Its name is a part of the script: it is told in the private log alone.
         log.say(&format!("the interpreter {} does not exist", s.interpreter.display()));
-        return Err(Problem::new(
+        let problem = Problem::new(
             "script-interpreter",
             "the program that the script's first line names is not in this image",
             "correct the first line, or add the program to the image; the log names it",
-        )
-        .log(&log.path));
+        );
+        return Err(Unready::Script(problem.log(&log.path)));
     }
     let scratch = Scratch::write(bytes, cx).map_err(|e| no_file("the script's private file", e))?;
-    let what = Invocation {
-        argv: argv(shebang, &scratch),
-        cwd: if cx.user().home.is_dir() { cx.user().home.clone() } else { "/".into() },
-        environment: &work.environment,
-    };
-    Ok(command::run(&what, &mut log, cx).await)
+    Ok(Ready { log, shebang, scratch })
+}
+
+impl Ready {
+    async fn run(&mut self, work: &ScriptWork, cx: &Context<'_>) -> End {
+        let home = &cx.user().home;
+        let what = Invocation {
+            argv: argv(self.shebang.take(), &self.scratch),
+            cwd: if home.is_dir() { home.clone() } else { "/".into() },
+            environment: &work.environment,
+        };
+        command::run(&what, &mut self.log, cx).await
+    }
 }
 
 /// The script itself where its filesystem allows that; on a noexec one, what the
@@ -200,19 +236,19 @@ fn unusable(fault: Fault) -> Problem {
 }
 
 fn record_end(
-    ledger: &mut crate::journal::file::Appender,
+    ledger: &mut Appender,
     run: &ScriptRun,
     end: ScriptEnd,
     cx: &mut Context<'_>,
-) -> bool {
+) -> std::io::Result<()> {
     let event = Event::ScriptEnded { run: run.clone(), end };
     let written = ledger.append_durably(event.clone());
     cx.record(event);
-    written.is_ok()
+    written
 }
 
 fn judge(end: &End, run: &ScriptRun, cx: &Context<'_>) -> Option<Problem> {
-    let log = cx.place.path.join("logs/user-script.log");
+    let log = log_path(cx);
     let attempt = run.attempt;
     let problem = match end {
         End::Exited(0) => return None,
@@ -246,6 +282,10 @@ fn judge(end: &End, run: &ScriptRun, cx: &Context<'_>) -> Option<Problem> {
         ),
     };
     Some(problem.log(log))
+}
+
+fn log_path(cx: &Context<'_>) -> PathBuf {
+    cx.place.path.join("logs/user-script.log")
 }
 
 fn deadline(cx: &Context<'_>) -> Duration {

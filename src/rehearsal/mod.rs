@@ -12,12 +12,12 @@ mod stage;
 pub use stage::play;
 
 use crate::config::{self, Sources};
+use crate::init::reap::of_signal;
 use crate::stub::payload::Script;
 use crate::survey;
+use crate::sys::process::{self, Reaped};
 use crate::sys::{namespaces, signals, spawn};
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -178,18 +178,12 @@ fn start(told: &[u8]) -> io::Result<u8> {
     let pid = i32::try_from(child.id()).unwrap_or(-1);
     loop {
         match signals::next(None) {
-            Some(libc::SIGCHLD) => {
-                let flag = nix::sys::wait::WaitPidFlag::WNOHANG;
-                match waitpid(Pid::from_raw(pid), Some(flag)) {
-                    Ok(WaitStatus::Exited(_, code)) => {
-                        return Ok(u8::try_from(code & 0xff).unwrap_or(1));
-                    }
-                    Ok(WaitStatus::Signaled(_, signal, _)) => {
-                        return Ok(128u8.saturating_add(u8::try_from(signal as i32).unwrap_or(127)));
-                    }
-                    _ => {}
-                }
-            }
+            Some(libc::SIGCHLD) => match process::reap() {
+                Reaped::Exited { status, .. } => return Ok(u8::try_from(status).unwrap_or(1)),
+                Reaped::Signaled { signal, .. } => return Ok(of_signal(signal)),
+                Reaped::NoneEnded => {}
+                Reaped::Childless => return Err(io::Error::other("its first process is lost")),
+            },
             // A signal from the terminal has reached the sandbox by itself.
             Some(libc::SIGTERM | libc::SIGHUP) => signals::send(pid, libc::SIGTERM),
             _ => {}

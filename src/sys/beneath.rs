@@ -5,6 +5,7 @@
 //! (`openat(2)`), which gives what `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS` of
 //! `openat2(2)` gives, also under a seccomp filter that doesn't know that call.
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{Gid, Uid, fchown};
@@ -44,14 +45,14 @@ impl Dir {
             let Component::Normal(name) = component else {
                 return Err(io::Error::other(format!("{} leaves its directory", path.display())));
             };
-            let made = match mkdirat(&here.0, name, Mode::from_bits_truncate(mode)) {
-                Ok(()) => true,
-                Err(nix::errno::Errno::EEXIST) => false,
-                // A read-only filesystem says EROFS also of what is there.
-                Err(nix::errno::Errno::EROFS) => false,
-                Err(e) => return Err(e.into()),
+            let made = mkdirat(&here.0, name, Mode::from_bits_truncate(mode));
+            here = match (here.descend(Path::new(name)), made) {
+                // It may be there although it could not be made (EROFS, EACCES).
+                (Ok(next), _) => next,
+                (Err(e), Ok(()) | Err(Errno::EEXIST)) => return Err(e),
+                (Err(_), Err(why)) => return Err(why.into()),
             };
-            here = here.descend(Path::new(name))?;
+            let made = made.is_ok();
             if made && let Some((uid, gid)) = owner {
                 fchown(&here.0, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
             }
@@ -88,7 +89,7 @@ impl Dir {
     /// What `unlinkat(2)` says.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         match nix::unistd::unlinkat(&self.0, name, nix::unistd::UnlinkatFlags::NoRemoveDir) {
-            Ok(()) | Err(nix::errno::Errno::ENOENT) => Ok(()),
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(e) => Err(e.into()),
         }
     }

@@ -1,5 +1,6 @@
 //! Processes seen from outside: who still lives, who descends from whom, and how
 //! to end a whole group.
+#![allow(unsafe_code)]
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
@@ -74,6 +75,54 @@ pub fn descendants(root: i32) -> Vec<i32> {
 pub fn name(pid: i32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm"))
         .map_or_else(|_| "?".to_owned(), |s| s.trim_end().to_owned())
+}
+
+/// A child that has been reaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaped {
+    /// It exited with this status, 0 to 255.
+    Exited {
+        /// Which child.
+        pid: i32,
+        /// Its status.
+        status: i32,
+    },
+    /// A signal ended it, a real-time one perhaps.
+    Signaled {
+        /// Which child.
+        pid: i32,
+        /// The signal's number.
+        signal: i32,
+    },
+    /// There are children, and none has ended.
+    NoneEnded,
+    /// There are no children.
+    Childless,
+}
+
+/// Reaps one child that has ended, any of them, without waiting (`waitpid(2)`).
+/// nix's wrapper knows no real-time signals and would lose a child that one ended.
+pub fn reap() -> Reaped {
+    loop {
+        let mut status = 0;
+        // SAFETY: the status is written to an integer of our own that outlives the call.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+        if pid == 0 {
+            return Reaped::NoneEnded;
+        }
+        if pid < 0 {
+            match nix::errno::Errno::last() {
+                nix::errno::Errno::EINTR => continue,
+                _ => return Reaped::Childless,
+            }
+        }
+        if libc::WIFEXITED(status) {
+            return Reaped::Exited { pid, status: libc::WEXITSTATUS(status) };
+        }
+        if libc::WIFSIGNALED(status) {
+            return Reaped::Signaled { pid, signal: libc::WTERMSIG(status) };
+        }
+    }
 }
 
 /// Sends `signal` to every member of process group `group`; a group with nobody

@@ -2,6 +2,7 @@
 //! right behind it.
 
 use crate::config::value::human;
+use crate::journal::State;
 use crate::journal::event::{PhaseResult, Problem, ScriptEnd};
 use crate::journal::status::{Boot, Phase, PhaseState, Script, Status};
 use std::fmt::{self, Display, Formatter};
@@ -21,7 +22,7 @@ impl Display for Text<'_> {
             write_phase(f, phase)?;
         }
         if let Some(script) = &status.script {
-            writeln!(f, "  script       {}", script_line(script))?;
+            writeln!(f, "  script       {}", script_line(script, status.state == State::Running))?;
         }
         if !status.tools.is_empty() {
             let tools: Vec<String> = status
@@ -105,7 +106,7 @@ pub fn state_word(state: PhaseState) -> &'static str {
     }
 }
 
-fn script_line(script: &Script) -> String {
+fn script_line(script: &Script, running: bool) -> String {
     let how = match script.end {
         Some(ScriptEnd::Exit(0)) => "ended well".to_owned(),
         Some(ScriptEnd::Exit(status)) => format!("ended with status {status}"),
@@ -113,14 +114,14 @@ fn script_line(script: &Script) -> String {
             format!("did not end within {}", human(Duration::from_millis(ms)))
         }
         Some(ScriptEnd::NotStarted(_)) => "could not be started".to_owned(),
-        None => "has no end recorded".to_owned(),
+        None if running => "runs now".to_owned(),
+        None => "was cut off before its end".to_owned(),
     };
     let hash = script.run.payload.get(..12).unwrap_or(&script.run.payload);
     format!("{how} (attempt {}, sha256 {hash}…)", script.run.attempt)
 }
 
 fn next_step(status: &Status) -> Option<String> {
-    use crate::journal::State;
     match status.state {
         State::Complete => None,
         State::Running => Some("`agent status --wait` waits for the end".into()),

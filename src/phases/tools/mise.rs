@@ -56,17 +56,13 @@ impl Failure {
     /// Reads mise's standard error.
     pub(super) fn parse(output: &str) -> Self {
         let mut failure = Self::default();
-        for line in output.lines() {
-            // The same error appears as a progress line and as an ERROR line.
-            let Some(error) = line.split_once("mise ERROR ").map(|(_, e)| e.trim()) else {
-                continue;
-            };
+        for error in errors(output) {
             if let Some(rest) = error.strip_prefix("Failed to install ")
                 && let Some((tool, reason)) = rest.split_once(": ")
             {
                 failure.tools.push((tool.to_owned(), reason.to_owned()));
             } else if !(error.starts_with("Version: ") || error.starts_with("Run with --verbose")) {
-                failure.other.push(error.to_owned());
+                failure.other.push(error);
             }
         }
         if output.contains("Invalid TOML in config file") {
@@ -86,6 +82,28 @@ impl Failure {
         self.malformed.is_none()
             && named.chain(&self.other).any(|r| Reason::of(r) == Reason::Network)
     }
+}
+
+/// mise's errors, each in one line: a cause stands on lines of its own behind its error.
+/// The same error also appears as a progress line, which is passed over.
+fn errors(output: &str) -> Vec<String> {
+    let mut errors: Vec<String> = Vec::new();
+    let mut open = false;
+    for line in output.lines() {
+        if let Some((_, error)) = line.split_once("mise ERROR ") {
+            errors.push(error.trim().to_owned());
+            open = true;
+        } else if let Some(cause) = line.trim().strip_prefix("caused by:")
+            && open
+            && let Some(error) = errors.last_mut()
+        {
+            error.push_str(": ");
+            error.push_str(cause.trim());
+        } else {
+            open = false;
+        }
+    }
+    errors
 }
 
 /// What kind of reason a text of mise's is.
@@ -189,6 +207,17 @@ mod tests {
             "mise ERROR node is in the mise tool registry but none of its backends (core:node) are supported\n",
         );
         assert_eq!(f.other.len(), 1);
+    }
+
+    #[test]
+    fn a_cause_on_the_next_line_belongs_to_its_error() {
+        let output = "mise ERROR Failed to install npm:typescript@5.4.5: aube install failed: failed to write /home/x/package.json\n  \
+            caused by: No space left on device (os error 28)\n\
+            mise ERROR Version: 2026.9.15\n";
+        let f = Failure::parse(output);
+        assert_eq!(f.tools.len(), 1);
+        assert_eq!(Reason::of(&f.tools[0].1), Reason::NoSpace);
+        assert!(f.other.is_empty());
     }
 
     #[test]
