@@ -213,6 +213,7 @@ impl Stand {
             leftover_grace: config.init.leftover_grace.0,
             become_user: (facts.switch == Switch::Change)
                 .then(|| (user.uid, user.gid, user.groups.clone())),
+            json: config.log.format == LogFormat::Json,
             variables: Plan::workload_variables(facts).into_iter().collect(),
         }
     }

@@ -107,11 +107,13 @@ pub fn sandbox_user(config: &Config, notes: &mut Vec<String>) -> SandboxUser {
     SandboxUser { name, uid, gid, groups, home, shell }
 }
 
+/// Root acts as another user: it becomes that user, gives it its files, and stops its
+/// processes.
 fn switch(user: &SandboxUser) -> Switch {
     if geteuid().as_raw() == user.uid {
         return Switch::Same;
     }
-    let missing: Vec<_> = [Need::SetUid, Need::SetGid]
+    let missing: Vec<_> = [Need::SetUid, Need::SetGid, Need::Chown, Need::Kill]
         .into_iter()
         .filter(|need| !privilege::has(*need))
         .map(Need::name)

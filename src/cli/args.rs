@@ -119,6 +119,9 @@ pub(super) struct StatusArgs {
     /// Exit with 0 also where the state is degraded
     #[arg(long)]
     pub(super) allow_degraded: bool,
+    /// The config file that the boot was started with (default: PID 1's own --config)
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
     /// Draw the phases as a waterfall
     #[arg(long, conflicts_with_all = ["json", "quiet"])]
     pub(super) timeline: bool,

@@ -47,7 +47,7 @@ fn answer<I: DeserializeOwned, O: Serialize>(work: impl Fn(&I) -> O) -> u8 {
 /// The workload of a rehearsal. The script's log ends with the rehearsal, so its end is
 /// shown here, to the person who wrote the script.
 fn report(command: &[OsString]) -> u8 {
-    let status = observe::status();
+    let status = observe::status(None);
     let output = status.boot.as_ref().map(|b| last_lines(&b.logs.join("user-script.log")));
     let output = output.filter(|o| !o.is_empty()).map(|o| format!("\nthe script's output:\n{o}"));
     let output = output.unwrap_or_default();

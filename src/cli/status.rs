@@ -6,6 +6,7 @@ use crate::journal::{State, Status};
 use crate::observe;
 use crate::views::status::Text;
 use crate::views::timeline::Timeline;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 const EVERY: Duration = Duration::from_millis(100);
 
 pub(super) fn main(args: &StatusArgs) -> u8 {
-    let status = if args.wait { wait(args.timeout.0) } else { observe::status() };
+    let config = args.config.as_deref();
+    let status = if args.wait { wait(args.timeout.0, config) } else { observe::status(config) };
     if args.json {
         match serde_json::to_string_pretty(&status) {
             Ok(json) => print(&format_args!("{json}\n")),
@@ -33,10 +35,10 @@ pub(super) fn main(args: &StatusArgs) -> u8 {
 
 /// Waits until a boot has ended. A boot whose runner is gone has ended too, so only a
 /// boot that lives, or none at all, is waited for; neither beyond `timeout`.
-fn wait(timeout: Duration) -> Status {
+fn wait(timeout: Duration, config: Option<&Path>) -> Status {
     let limit = Instant::now() + timeout;
     loop {
-        let status = observe::status();
+        let status = observe::status(config);
         let left = limit.saturating_duration_since(Instant::now());
         if !matches!(status.state, State::Running | State::None) || left.is_zero() {
             return status;

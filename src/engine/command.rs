@@ -7,7 +7,7 @@
 
 use super::context::Context;
 use crate::plan::{self, Environment};
-use crate::sys::{process, spawn};
+use crate::sys::{files, process, spawn};
 use nix::sys::signal::Signal;
 use std::ffi::OsString;
 use std::fs::File;
@@ -54,6 +54,14 @@ impl Log {
     pub fn new(file: File, path: PathBuf) -> Self {
         let start = file.metadata().map_or(0, |m| m.len());
         Self { file, path, start }
+    }
+
+    /// Output that is read back and not kept, held in memory: a full disk doesn't lose it.
+    ///
+    /// # Errors
+    /// What `memfd_create(2)` says.
+    pub fn in_memory(path: PathBuf) -> io::Result<Self> {
+        Ok(Self::new(files::memory_file("output", b"")?, path))
     }
 
     /// Marks the present end: [`Log::output`] starts here.

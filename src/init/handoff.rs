@@ -23,6 +23,8 @@ pub struct Stand {
     pub leftover_grace: Duration,
     /// User, group and groups that the workload gets; `None` keeps PID 1's own.
     pub become_user: Option<(u32, u32, Vec<u32>)>,
+    /// PID 1's own lines are JSON.
+    pub json: bool,
     /// Variables that are set for the workload.
     pub variables: Vec<(String, String)>,
 }
@@ -36,6 +38,7 @@ impl Default for Stand {
             grace: Duration::from_secs(7),
             leftover_grace: Duration::from_secs(1),
             become_user: None,
+            json: false,
             variables: Vec::new(),
         }
     }
@@ -71,6 +74,7 @@ impl Handoff {
             Self::Reason(reason) => put("reason", reason),
             Self::Stand(s) => {
                 put("hold", if s.hold { "1" } else { "0" });
+                put("json", if s.json { "1" } else { "0" });
                 put("deadline", &s.deadline.as_millis().to_string());
                 put("grace", &s.grace.as_millis().to_string());
                 put("leftover", &s.leftover_grace.as_millis().to_string());
@@ -111,6 +115,7 @@ pub fn read(bytes: &[u8]) -> Received {
         };
         match key {
             "hold" => stand.hold = value == "1",
+            "json" => stand.json = value == "1",
             "deadline" => set_millis(&mut stand.deadline, value),
             "grace" => set_millis(&mut stand.grace, value),
             "leftover" => set_millis(&mut stand.leftover_grace, value),
@@ -151,6 +156,7 @@ mod tests {
             grace: Duration::from_millis(1500),
             leftover_grace: Duration::from_secs(2),
             become_user: Some((1000, 1001, vec![1001, 27])),
+            json: true,
             variables: vec![("PATH".into(), "/a=b:/c".into())],
         }
     }

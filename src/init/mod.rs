@@ -89,6 +89,7 @@ impl Init {
         let payload = environ::take(crate::stub::payload::VARIABLE);
         let (booted, stand) = self.boot(payload);
         let stand = self.options.amend(stand);
+        self.report = Report::new(self.options.json || stand.json);
         match booted {
             Booted::Usable => self.workload(&stand),
             Booted::Cancelled(signal) => {

@@ -151,7 +151,8 @@ impl Problem {
     /// With what was seen.
     #[must_use]
     pub fn evidence(mut self, text: impl Into<String>) -> Self {
-        self.evidence = Some(text.into());
+        let text = text.into();
+        self.evidence = (!text.is_empty()).then_some(text);
         self
     }
 

@@ -68,7 +68,7 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
     let (recorded, problem) = match ready {
         Ok(mut ready) => {
             let end = ready.run(work, cx).await;
-            (recorded(&end, cx), judge(&end, &run, cx))
+            (recorded(&end, cx), judge(&end, work, &run, cx))
         }
         Err(Unready::Script(problem) | Unready::Sandbox(problem)) => {
             (Some(ScriptEnd::NotStarted(libc::ENOEXEC)), Some(problem))
@@ -247,7 +247,7 @@ fn record_end(
     written
 }
 
-fn judge(end: &End, run: &ScriptRun, cx: &Context<'_>) -> Option<Problem> {
+fn judge(end: &End, work: &ScriptWork, run: &ScriptRun, cx: &Context<'_>) -> Option<Problem> {
     let log = log_path(cx);
     let attempt = run.attempt;
     let problem = match end {
@@ -255,7 +255,10 @@ fn judge(end: &End, run: &ScriptRun, cx: &Context<'_>) -> Option<Problem> {
         End::Exited(status) => Problem::new(
             "script-failed",
             format!("the user script ended with status {status} (attempt {attempt})"),
-            AGAIN,
+            match work.retry {
+                Retry::Never => AGAIN,
+                Retry::NextBoot => "mend the script; the next boot runs it again (bootstrap.retry)",
+            },
         ),
         End::Signaled(signal) => Problem::new(
             "script-killed",

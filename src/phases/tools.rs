@@ -115,10 +115,10 @@ impl Reconcile<'_, '_> {
         if let Some(place) = failure.and_then(|f| f.malformed.as_ref()) {
             return Err(problems::malformed(place));
         }
-        self.log.mark();
-        let status = self.exec(&self.work.list).await?;
-        let output = self.log.output();
-        // Warnings share the log with the list; the list is what is between the braces.
+        let mut log = Log::in_memory(self.log.path.clone()).map_err(|e| problems::no_log(&e))?;
+        let status = self.exec_into(&self.work.list, &mut log).await?;
+        let output = log.output();
+        // Warnings share the output with the list; the list is what is between the braces.
         let json = output.find('{').zip(output.rfind('}')).and_then(|(a, b)| output.get(a..=b));
         match (status, json.map(parse_list)) {
             (0, Some(Ok(tools))) => Ok(tools),
@@ -206,7 +206,17 @@ impl Reconcile<'_, '_> {
 
     /// Runs a command to its end and returns its exit status; every other end is a problem.
     async fn exec(&mut self, c: &Command) -> Result<i32, Problem> {
-        match command::run(&Invocation::from(c), &mut self.log, self.cx).await {
+        let end = command::run(&Invocation::from(c), &mut self.log, self.cx).await;
+        self.status(end, c)
+    }
+
+    async fn exec_into(&self, c: &Command, log: &mut Log) -> Result<i32, Problem> {
+        let end = command::run(&Invocation::from(c), log, self.cx).await;
+        self.status(end, c)
+    }
+
+    fn status(&self, end: End, c: &Command) -> Result<i32, Problem> {
+        match end {
             End::Exited(status) => Ok(status),
             other => Err(self.ended(&other, c)),
         }

@@ -75,7 +75,7 @@ fn cannot_change_user(facts: &Facts, missing: &[&str]) -> Problem {
     let user = &facts.user;
     Problem::new(
         "cannot-change-user",
-        format!("root without {} cannot become user {}", missing.join(" and "), user.name),
+        format!("root without {} cannot act as user {}", missing.join(" and "), user.name),
         format!(
             "start the container with --user {}:{}, or add the capability with --cap-add",
             user.uid, user.gid
@@ -188,7 +188,7 @@ fn script(config: &Config, facts: &Facts, again: bool) -> Work {
         PayloadState::Unreadable(why) => refuse(
             "payload-unreadable",
             format!("the user script {source} cannot be read: {why}"),
-            "mount the file, or say bootstrap.optional = true where it may be missing",
+            "make the file readable for the agent; bootstrap.optional = true lets a missing one pass",
         ),
         PayloadState::Ambiguous => refuse(
             "payload-ambiguous",

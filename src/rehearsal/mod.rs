@@ -16,7 +16,7 @@ use crate::init::reap::of_signal;
 use crate::stub::payload::Script;
 use crate::survey;
 use crate::sys::process::{self, Reaped};
-use crate::sys::{namespaces, signals, spawn};
+use crate::sys::{files, namespaces, signals, spawn};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -81,7 +81,8 @@ impl Program {
     fn open(path: &Path) -> Result<(Self, File), String> {
         let told = |e: io::Error| format!("{}: {e}", path.display());
         let real = fs::canonicalize(path).map_err(told)?;
-        let file = crate::sys::files::open_inheritable(&real).map_err(told)?;
+        let file = File::open(&real).map_err(told)?;
+        files::let_inherit(&file).map_err(told)?;
         Ok((Self { path: real, descriptor: file.as_raw_fd() }, file))
     }
 }
@@ -154,7 +155,7 @@ fn prepare(request: &Request) -> Result<(Stage, Vec<File>), String> {
 fn read_script(path: &Path) -> Result<Script, String> {
     let told = |e: &dyn std::fmt::Display| format!("the bootstrap script {}: {e}", path.display());
     let mut bytes = Vec::new();
-    crate::sys::files::open_regular(path)
+    files::open_regular(path)
         .and_then(|f| f.take(crate::stub::payload::MAX_SCRIPT + 1).read_to_end(&mut bytes))
         .map_err(|e| told(&e))?;
     Script::from_bytes(bytes).map_err(|e| told(&e))
@@ -163,7 +164,8 @@ fn read_script(path: &Path) -> Result<Script, String> {
 /// Starts the first process of the pid namespace and waits for it. It ends with this
 /// process, and the kernel ends the namespace with it.
 fn start(told: &[u8]) -> io::Result<u8> {
-    let memory = crate::sys::files::memory_file("rehearsal", told)?;
+    let memory = files::memory_file("rehearsal", told)?;
+    files::let_inherit(&memory)?;
     let number = memory.as_raw_fd();
     let mut command = Command::new("/proc/self/exe");
     command.arg0("agent").args(["internal", "rehearse", &number.to_string()]);

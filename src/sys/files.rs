@@ -1,7 +1,7 @@
 //! Files with a property that the standard library has no word for: space on a
 //! filesystem, an anonymous file in memory, reserved blocks, an advisory lock.
 
-use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
+use nix::fcntl::{FallocateFlags, FcntlArg, FdFlag, Flock, FlockArg, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::statfs;
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -50,12 +50,12 @@ pub fn in_memory(path: &Path) -> bool {
 }
 
 /// An anonymous file in memory (`memfd_create(2)`) that holds `bytes`, positioned
-/// at its start and inherited across exec.
+/// at its start.
 ///
 /// # Errors
 /// What `memfd_create(2)` or the write says.
 pub fn memory_file(name: &str, bytes: &[u8]) -> io::Result<File> {
-    let mut file = File::from(memfd_create(name, MFdFlags::empty())?);
+    let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?);
     file.write_all(bytes)?;
     file.rewind()?;
     Ok(file)
@@ -70,16 +70,13 @@ pub fn inherited(fd: i32) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{fd}"))
 }
 
-/// Opens `path` for reading and lets the next programs that this process becomes or
-/// starts have the descriptor.
+/// Lets the next programs that this process becomes or starts have the descriptor.
 ///
 /// # Errors
-/// What `open(2)` says.
-pub fn open_inheritable(path: &Path) -> io::Result<File> {
-    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-    let file = File::open(path)?;
-    fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty()))?;
-    Ok(file)
+/// What `fcntl(2)` says.
+pub fn let_inherit(file: &File) -> io::Result<()> {
+    fcntl(file, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    Ok(())
 }
 
 /// Opens `path` for reading; a directory, FIFO or device in its place is an error and

@@ -16,6 +16,8 @@ pub enum Need {
     SetGid,
     /// Change the owner of a file.
     Chown,
+    /// Send signals to processes of another user.
+    Kill,
 }
 
 impl Need {
@@ -26,6 +28,7 @@ impl Need {
             Need::SetUid => "CAP_SETUID",
             Need::SetGid => "CAP_SETGID",
             Need::Chown => "CAP_CHOWN",
+            Need::Kill => "CAP_KILL",
         }
     }
 
@@ -35,6 +38,7 @@ impl Need {
             Need::SetUid => Capability::CAP_SETUID,
             Need::SetGid => Capability::CAP_SETGID,
             Need::Chown => Capability::CAP_CHOWN,
+            Need::Kill => Capability::CAP_KILL,
         }
     }
 }
