@@ -131,13 +131,17 @@ fn locked(
         }
     };
     let ended = runtime.block_on(async {
-        let cancel = Cancel::on_signals()?;
+        let cancel =
+            Cancel::on_signals().map_err(|e| format!("signals cannot be received: {e}"))?;
         let mut cx = Context::new(plan, facts, place, cancel, script, config.log.max_size);
-        std::io::Result::Ok(engine::run(&mut cx).await)
+        engine::run(&mut cx).await.map_err(|e| {
+            let journal = journal.display();
+            format!("the boot's end cannot be written to {journal}: {e}; next: make room there")
+        })
     });
     match ended {
         Ok(ended) => conclude(request, &ended, &journal),
-        Err(e) => fail(format!("failed: signals cannot be received: {e}")),
+        Err(e) => fail(format!("failed: {e}")),
     }
 }
 
@@ -148,7 +152,16 @@ fn conclude(request: &Request, ended: &BootEnded, journal: &std::path::Path) -> 
     let records = file::read(journal).map(|c| c.records).unwrap_or_default();
     let observer = status::Observer { epoch: file::epoch(), lives: &|_| true };
     let folded = status::fold(&records, &observer);
-    let summary = if folded.state == state { folded.summary } else { state.word().to_owned() };
+    // What nobody can read back has not been recorded, whoever took it away.
+    let (state, summary) = if folded.state == state {
+        (state, folded.summary)
+    } else {
+        let journal = journal.display();
+        let lost = format!(
+            "failed: the journal {journal} was removed or changed while the boot ran; next: look in the user's script for what removes it"
+        );
+        (State::Failed, lost)
+    };
     match state {
         State::Complete => info!(state = "complete", "{summary}"),
         State::Degraded => warn!(state = "degraded", "{summary}"),

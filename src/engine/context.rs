@@ -2,9 +2,8 @@
 
 use super::cancel::Cancel;
 use crate::config::value::Bytes;
-use crate::journal::event::{Event, Record};
-use crate::journal::file::Appender;
-use crate::journal::place::{self, Place};
+use crate::journal::event::Event;
+use crate::journal::place::{self, Ledger, Place};
 use crate::plan::{Facts, PhaseName, Plan, SandboxUser, Switch};
 use crate::stub::payload::Script;
 use crate::sys::beneath::Owner;
@@ -95,10 +94,7 @@ impl<'a> Context<'a> {
     }
 
     /// Opens the ledger of this instance.
-    ///
-    /// # Errors
-    /// No place takes it.
-    pub fn open_ledger(&self) -> io::Result<(Appender, Vec<Record>)> {
+    pub fn open_ledger(&self) -> Ledger {
         place::open_ledger(&self.user().home, &self.plan.instance.id, self.owner(), &self.place)
     }
 }

@@ -22,6 +22,7 @@ use crate::journal::event::{BootEnded, Event, Outcome, PhaseEnded, PhaseResult, 
 use crate::journal::{Problem, State};
 use crate::phases;
 use crate::plan::{Phase, PhaseName};
+use std::io;
 use std::time::{Duration, Instant};
 use tokio::time;
 use tracing::{error, info, warn};
@@ -62,7 +63,10 @@ impl Report {
 }
 
 /// Runs every phase of the context's plan and records the boot's end.
-pub async fn run(cx: &mut Context<'_>) -> BootEnded {
+///
+/// # Errors
+/// The end could not be written to the disk, so it has not happened.
+pub async fn run(cx: &mut Context<'_>) -> io::Result<BootEnded> {
     let began = Instant::now();
     let limit = began + cx.plan.deadline.0;
     let plan = cx.plan;
@@ -84,12 +88,8 @@ pub async fn run(cx: &mut Context<'_>) -> BootEnded {
         break;
     }
     ended.elapsed_ms = millis(began.elapsed());
-    if let Err(e) = cx.place.journal.append_durably(Event::BootEnded(ended.clone())) {
-        // An end that is not on the disk has not happened.
-        error!("the boot's end could not be written to {}: {e}", cx.place.path.display());
-        ended.outcome = Outcome::Failed;
-    }
-    ended
+    cx.place.journal.append_durably(Event::BootEnded(ended.clone()))?;
+    Ok(ended)
 }
 
 async fn run_phase(phase: &Phase, cx: &mut Context<'_>, boot_limit: Instant) -> PhaseResult {

@@ -31,11 +31,12 @@ impl Appender {
     /// Opens (or makes) the file `name` in `dir`, readable by all.
     ///
     /// # Errors
-    /// What `openat(2)` says, or the end of the file cannot be mended.
+    /// What `openat(2)` says, the end of the file cannot be mended, or there is no room
+    /// for the events to come.
     pub fn open(dir: &beneath::Dir, name: &str) -> io::Result<Self> {
         let mut file = dir.append(name, 0o644)?;
         end_torn_line(&mut file)?;
-        files::reserve(&file, RESERVE);
+        files::reserve(&file, RESERVE)?;
         dir.sync()?;
         Ok(Self { file })
     }

@@ -158,31 +158,36 @@ pub fn lock(bases: &[Base], instance: &str) -> Result<Option<files::Lock>, Strin
     Err(refusal)
 }
 
-/// Opens the ledger of an instance in the first base on a disk, else beside the
-/// journal (`fallback`): what is all in memory is gone after a restart, and so is
-/// what the script did.
-///
-/// # Errors
-/// What the last place said.
-pub fn open_ledger(
-    home: &Path,
-    instance: &str,
-    owner: Owner,
-    fallback: &Place,
-) -> io::Result<(Appender, Vec<Record>)> {
+/// The ledger of an instance.
+#[derive(Debug)]
+pub struct Ledger {
+    /// What it holds.
+    pub records: Vec<Record>,
+    /// Where to append; an error where it is on a disk that is full. Then nothing that
+    /// must be recorded may happen, but what is recorded still holds.
+    pub appender: io::Result<Appender>,
+}
+
+/// Opens the ledger of an instance in the first base on a disk, else beside the journal
+/// (`fallback`): where all is in memory, what the script did is gone after a restart too.
+pub fn open_ledger(home: &Path, instance: &str, owner: Owner, fallback: &Place) -> Ledger {
     for base in ledger_bases(home, owner) {
         if files::in_memory(&base.trusted) {
             continue;
         }
-        let Ok((dir, path)) = base.open(instance) else {
-            continue;
-        };
-        if let Ok(ledger) = Appender::open(&dir, ledger::NAME) {
-            return Ok((ledger, read_ledger(&path)));
+        let records = read_ledger(&base.path().join(instance));
+        let opened = base.open(instance).and_then(|(dir, _)| Appender::open(&dir, ledger::NAME));
+        match opened {
+            Ok(appender) => return Ledger { records, appender: Ok(appender) },
+            // A record of it must not be missed because there is no room for the next.
+            Err(e) if files::no_room(&e) || !records.is_empty() => {
+                return Ledger { records, appender: Err(e) };
+            }
+            Err(_) => {}
         }
     }
-    let ledger = Appender::open(&fallback.dir, ledger::NAME)?;
-    Ok((ledger, read_ledger(&fallback.path)))
+    let records = read_ledger(&fallback.path);
+    Ledger { records, appender: Appender::open(&fallback.dir, ledger::NAME) }
 }
 
 fn read_ledger(dir: &Path) -> Vec<Record> {

@@ -16,6 +16,7 @@ use crate::journal::Problem;
 use crate::journal::event::{Event, ScriptEnd, ScriptRun};
 use crate::journal::file::Appender;
 use crate::journal::ledger::{self, History};
+use crate::journal::place::Ledger;
 use crate::plan::ScriptWork;
 use crate::sys::signals;
 use scratch::Scratch;
@@ -36,10 +37,7 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
             "start the sandbox again",
         ));
     };
-    let (mut ledger, records) = match cx.open_ledger() {
-        Ok(open) => open,
-        Err(e) => return Report::failed(no_ledger(&e)),
-    };
+    let Ledger { records, appender } = cx.open_ledger();
     let history = ledger::history(&records, &cx.plan.instance.id, &work.sha256);
     let run = ScriptRun {
         instance: cx.plan.instance.id.clone(),
@@ -49,6 +47,10 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
     if let Some(report) = settled(work, &history, &run, cx) {
         return report;
     }
+    let mut ledger = match appender {
+        Ok(ledger) => ledger,
+        Err(e) => return Report::failed(no_ledger(&e)),
+    };
     let mut report = Report::default();
     report.notes.extend(why_again(work, &history));
 

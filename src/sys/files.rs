@@ -92,12 +92,24 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reserves `bytes` of blocks beyond the end of `file` (`FALLOC_FL_KEEP_SIZE`), so
-/// that appends still fit when the disk has filled up meanwhile. Best effort: not
-/// every filesystem can.
-pub fn reserve(file: &File, bytes: i64) {
+/// Reserves `bytes` of blocks beyond the end of `file` (`FALLOC_FL_KEEP_SIZE`), so that
+/// appends still fit when the disk has filled up meanwhile. A filesystem that can't
+/// reserve is passed over.
+///
+/// # Errors
+/// There is no room (see [`no_room`]).
+pub fn reserve(file: &File, bytes: i64) -> io::Result<()> {
     let end = file.metadata().map_or(0, |m| i64::try_from(m.len()).unwrap_or(0));
-    let _ = fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, end, bytes);
+    match fallocate(file, FallocateFlags::FALLOC_FL_KEEP_SIZE, end, bytes).map_err(io::Error::from)
+    {
+        Err(e) if no_room(&e) => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Does the error say that the disk or the quota is full?
+pub fn no_room(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
 }
 
 /// An exclusive `flock(2)` that ends with this value or with the process.

@@ -5,6 +5,7 @@ use crate::config::value::{Bytes, OnFailure};
 use crate::journal::Problem;
 use crate::plan::VolumeWork;
 use crate::sys::Kernel;
+use crate::sys::files;
 use crate::sys::mounts::{self, Mount};
 use crate::sys::privilege::Need;
 use std::fs::{self, File};
@@ -191,7 +192,7 @@ fn write_probe(target: &Path) -> io::Result<()> {
 fn not_writable(request: &Request, e: &io::Error) -> (OnFailure, Problem) {
     let volume = &request.volume;
     let target = volume.target.display();
-    if matches!(e.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) {
+    if files::no_room(e) {
         let problem = Problem::new(
             "volume-full",
             format!("{target} takes no more data: {e}"),
