@@ -10,6 +10,7 @@
 //! the `boot`, its child, which holds everything that can fail. docs/architecture.md is
 //! the map.
 
+pub mod command_line;
 pub mod config;
 pub mod journal;
 pub mod plan;

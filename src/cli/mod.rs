@@ -11,13 +11,9 @@ mod plan;
 mod status;
 mod trial;
 
+use crate::command_line;
 use args::{Cli, Command};
-use clap::Parser;
-use clap::error::ErrorKind;
 use std::ffi::OsString;
-
-/// Exit status for a command line that cannot be understood; 2 means "degraded" here.
-const USAGE: u8 = crate::init::USAGE;
 
 /// Prints to standard output; whoever closed it early has seen enough.
 fn print(text: &dyn std::fmt::Display) {
@@ -27,15 +23,9 @@ fn print(text: &dyn std::fmt::Display) {
 
 /// Runs the command that `arguments` name (the program's own name first).
 pub fn main(arguments: Vec<OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli: Cli = match command_line::read(arguments) {
         Ok(cli) => cli,
-        Err(e) => {
-            let _ = e.print();
-            return match e.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
-                _ => USAGE,
-            };
-        }
+        Err(status) => return status,
     };
     match cli.command {
         Command::Init { arguments } => crate::init::main(arguments),

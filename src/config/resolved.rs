@@ -4,6 +4,7 @@
 use super::error::ConfigError;
 use super::layer::{Layer, MountLayer, VolumeLayer};
 use super::value::{Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -62,7 +63,7 @@ pub struct Init {
 }
 
 /// One mount point.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Volume {
     /// Where; `~` stands for the sandbox user's home.
     pub target: PathBuf,
@@ -93,7 +94,7 @@ pub struct Volume {
 }
 
 /// What the agent mounts itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MountRequest {
     /// Device, export or pseudo-name.
     pub source: String,
@@ -101,8 +102,21 @@ pub struct MountRequest {
     pub fstype: String,
     /// Options as in fstab.
     pub options: Vec<String>,
-    /// Deadline.
+    /// Deadline, in milliseconds where it is printed.
+    #[serde(skip_deserializing, default = "mount_deadline")]
     pub deadline: Span,
+}
+
+/// How long a mount may take where nothing is written.
+fn mount_deadline() -> Span {
+    Span::seconds(30)
+}
+
+impl Volume {
+    /// What a problem with it means.
+    pub fn on_failure(&self) -> OnFailure {
+        if self.required { OnFailure::Fail } else { OnFailure::Degrade }
+    }
 }
 
 /// `[tools]`.
@@ -289,7 +303,7 @@ fn mount_of(m: MountLayer, target: &Path, origin: &str) -> Result<MountRequest, 
         source: m.source.ok_or_else(|| missing("source"))?,
         fstype: m.fstype.ok_or_else(|| missing("fstype"))?,
         options: m.options.unwrap_or_default(),
-        deadline: m.deadline.unwrap_or(Span::seconds(30)),
+        deadline: m.deadline.unwrap_or_else(mount_deadline),
     })
 }
 

@@ -20,6 +20,7 @@ mod report;
 mod stop;
 mod workload;
 
+use crate::command_line::USAGE;
 use crate::sys::{environ, privilege, signals};
 use boot::Booted;
 use handoff::Stand;
@@ -29,9 +30,6 @@ use reap::Reaper;
 use report::Report;
 use std::ffi::OsString;
 use std::io::Write;
-
-/// Exit status for a command line that cannot be understood (`sysexits.h`, EX_USAGE).
-pub const USAGE: u8 = 64;
 
 /// Exit status of a sandbox whose boot failed.
 const BOOT_FAILED: u8 = 1;

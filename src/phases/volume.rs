@@ -9,10 +9,10 @@
 mod check;
 mod fill;
 
+use crate::config::Volume;
 use crate::config::value::OnFailure;
 use crate::engine::{Context, HelperError, Report};
 use crate::journal::Problem;
-use crate::plan::VolumeWork;
 use crate::sys::privilege::Need;
 use crate::sys::{Kernel, Linux, mounts};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ const CHECKS_TAKE: Duration = Duration::from_secs(50);
 /// What a helper is told.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Request {
-    volume: VolumeWork,
+    volume: Volume,
     uid: u32,
     gid: u32,
 }
@@ -39,11 +39,11 @@ pub struct Answer {
 
 /// Makes and checks every volume. All of them are looked at, so that one boot names
 /// all that is wrong.
-pub async fn run(volumes: &[VolumeWork], cx: &Context<'_>) -> Report {
+pub async fn run(volumes: &[Volume], cx: &Context<'_>) -> Report {
     let mut report = Report::default();
     for volume in volumes {
         let answer = one(volume, cx).await.unwrap_or_else(|problem| Answer {
-            problems: vec![(volume.on_failure, problem)],
+            problems: vec![(volume.on_failure(), problem)],
             notes: vec![],
         });
         report.problems.extend(answer.problems);
@@ -55,7 +55,7 @@ pub async fn run(volumes: &[VolumeWork], cx: &Context<'_>) -> Report {
     report
 }
 
-async fn one(volume: &VolumeWork, cx: &Context<'_>) -> Result<Answer, Problem> {
+async fn one(volume: &Volume, cx: &Context<'_>) -> Result<Answer, Problem> {
     let request = Request { volume: volume.clone(), uid: cx.user().uid, gid: cx.user().gid };
     let mut notes = Vec::new();
     notes.extend(mount_where_wanted(&request, cx).await?);
@@ -134,7 +134,7 @@ async fn mount_where_wanted(
     }
 }
 
-fn no_answer(volume: &VolumeWork, doing: &str, e: HelperError) -> Problem {
+fn no_answer(volume: &Volume, doing: &str, e: HelperError) -> Problem {
     let target = volume.target.display();
     match e {
         HelperError::Hung => Problem::new(

@@ -13,7 +13,8 @@ mod text;
 pub use facts::{Facts, Instance, Payload, PayloadState, SandboxUser, Switch};
 pub use resolve::resolve;
 
-use crate::config::value::{Bytes, OnBootFailure, OnFailure, Retry, Span};
+use crate::config::Volume;
+use crate::config::value::{OnBootFailure, OnFailure, Retry, Span};
 use crate::journal::Problem;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -98,62 +99,13 @@ pub enum Work {
     },
     /// Mount points are made and checked.
     Volumes {
-        /// In order.
-        volumes: Vec<VolumeWork>,
+        /// In order, each with its target resolved.
+        volumes: Vec<Volume>,
     },
     /// Tools are reconciled.
     Tools(Box<ToolsWork>),
     /// The user script is run.
     Script(ScriptWork),
-}
-
-/// One mount point.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct VolumeWork {
-    /// Where.
-    pub target: PathBuf,
-    /// What is mounted there first, where nothing is.
-    pub mount: Option<MountWork>,
-    /// The mount source that must be found; `None` accepts any.
-    pub source: Option<String>,
-    /// Accepted filesystem types; empty accepts any.
-    pub fstype: Vec<String>,
-    /// Must the user be able to write?
-    pub writable: bool,
-    /// Must it belong to the user?
-    pub owned: bool,
-    /// Is it given to the user where it doesn't?
-    pub chown: bool,
-    /// Least free space, in bytes.
-    pub min_free: Bytes,
-    /// Least free inodes.
-    pub min_inodes: u64,
-    /// What too little of either means.
-    pub on_full: OnFailure,
-    /// What any other problem means.
-    pub on_failure: OnFailure,
-    /// Directories made beneath it, as the user.
-    pub directories: Vec<PathBuf>,
-    /// Files copied to it where it is empty, as the user.
-    pub skeleton: Option<PathBuf>,
-}
-
-/// A mount that the agent makes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct MountWork {
-    /// Device, export or pseudo-name.
-    pub source: String,
-    /// Filesystem type.
-    pub fstype: String,
-    /// Options.
-    pub options: Vec<String>,
-    /// Deadline in milliseconds.
-    #[serde(skip_deserializing, default = "no_deadline")]
-    pub deadline: Span,
-}
-
-fn no_deadline() -> Span {
-    Span::seconds(30)
 }
 
 /// Reconciling with mise.

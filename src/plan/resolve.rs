@@ -1,11 +1,8 @@
 //! [`Config`] and [`Facts`] → [`Plan`].
 
 use super::facts::{Facts, PayloadState, Switch};
-use super::{
-    Command, Environment, MountWork, Phase, PhaseName, Plan, SCHEMA, ScriptWork, ToolsWork,
-    VolumeWork, Work,
-};
-use crate::config::value::{OnFailure, Span, ToolsMode};
+use super::{Command, Environment, Phase, PhaseName, Plan, SCHEMA, ScriptWork, ToolsWork, Work};
+use crate::config::value::{Span, ToolsMode};
 use crate::config::{Config, Volume};
 use crate::journal::Problem;
 use crate::stub::payload;
@@ -97,28 +94,9 @@ fn volumes(config: &Config, facts: &Facts) -> Work {
     Work::Volumes { volumes: config.volumes.iter().map(|v| volume(v, facts)).collect() }
 }
 
-fn volume(v: &Volume, facts: &Facts) -> VolumeWork {
+fn volume(v: &Volume, facts: &Facts) -> Volume {
     let home = v.target == Path::new("~");
-    VolumeWork {
-        target: if home { facts.user.home.clone() } else { v.target.clone() },
-        mount: v.mount.as_ref().map(|m| MountWork {
-            source: m.source.clone(),
-            fstype: m.fstype.clone(),
-            options: m.options.clone(),
-            deadline: m.deadline,
-        }),
-        source: v.source.clone(),
-        fstype: v.fstype.clone(),
-        writable: v.writable,
-        owned: v.owned,
-        chown: v.chown,
-        min_free: v.min_free,
-        min_inodes: v.min_inodes,
-        on_full: v.on_full,
-        on_failure: if v.required { OnFailure::Fail } else { OnFailure::Degrade },
-        directories: v.directories.clone(),
-        skeleton: v.skeleton.clone(),
-    }
+    Volume { target: if home { facts.user.home.clone() } else { v.target.clone() }, ..v.clone() }
 }
 
 fn tools(config: &Config, facts: &Facts) -> Work {

@@ -1,6 +1,7 @@
 //! The plan as people read it.
 
-use super::{Command, Plan, ScriptWork, ToolsWork, VolumeWork, Work};
+use super::{Command, Plan, ScriptWork, ToolsWork, Work};
+use crate::config::Volume;
 use crate::config::value::{OnBootFailure, OnFailure, Retry};
 use std::fmt::{self, Display, Formatter};
 
@@ -50,7 +51,7 @@ impl Work {
     }
 }
 
-fn volume(v: &VolumeWork) -> Vec<String> {
+fn volume(v: &Volume) -> Vec<String> {
     let target = v.target.display();
     let mut lines = Vec::new();
     if let Some(m) = &v.mount {
@@ -77,7 +78,7 @@ fn volume(v: &VolumeWork) -> Vec<String> {
     lines.push(format!(
         "check {target}: {}; otherwise the boot {}",
         checks.join(", "),
-        means(v.on_failure)
+        means(v.on_failure())
     ));
     lines.push(format!(
         "check {target}: {} and {} inodes free; otherwise the boot {}",

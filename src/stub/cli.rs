@@ -1,16 +1,13 @@
 //! The host's command line: what `agent-stub` understands.
 
 use super::payload::{PayloadError, Script, VARIABLE};
+use crate::command_line;
 use crate::config::{self, Config, Sources};
 use crate::plan::{self, Facts, Instance, Payload, PayloadState, SandboxUser, Switch};
-use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Exit status for a command line that cannot be understood (`sysexits.h`, EX_USAGE).
-const USAGE: u8 = 64;
 
 /// The kernel takes no environment string longer than this (`execve(2)`, MAX_ARG_STRLEN:
 /// 32 pages), name and terminator included.
@@ -63,15 +60,9 @@ struct PlanArgs {
 
 /// Runs the command that `arguments` name; returns the exit status.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli: Cli = match command_line::read(arguments) {
         Ok(cli) => cli,
-        Err(e) => {
-            let _ = e.print();
-            return match e.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
-                _ => USAGE,
-            };
-        }
+        Err(status) => return status,
     };
     let done = match cli.command {
         Command::Encode { file } => encode(&file),

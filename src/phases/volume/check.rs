@@ -1,9 +1,9 @@
 //! What must be true of a volume. Each answer has its own name.
 
 use super::Request;
+use crate::config::Volume;
 use crate::config::value::{Bytes, OnFailure};
 use crate::journal::Problem;
-use crate::plan::VolumeWork;
 use crate::sys::Kernel;
 use crate::sys::files;
 use crate::sys::mounts::{self, Mount};
@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// Something is mounted there, and it is the right thing.
-pub(super) fn mount_point(volume: &VolumeWork, kernel: &dyn Kernel) -> Result<Mount, Problem> {
+pub(super) fn mount_point(volume: &Volume, kernel: &dyn Kernel) -> Result<Mount, Problem> {
     let target = volume.target.display();
     let table = kernel.mounts().map_err(|e| no_mount_table(&e))?;
     let Some(mount) = mounts::at(&table, &volume.target) else {
@@ -108,7 +108,7 @@ pub(super) fn as_user(
 ) {
     let volume = &request.volume;
     if let Err(problem) = owner(request, kernel) {
-        problems.push((volume.on_failure, problem));
+        problems.push((volume.on_failure(), problem));
         return;
     }
     if let Err(problem) = space(volume, kernel) {
@@ -148,7 +148,7 @@ fn owner(request: &Request, kernel: &dyn Kernel) -> Result<(), Problem> {
     Ok(())
 }
 
-fn space(volume: &VolumeWork, kernel: &dyn Kernel) -> Result<(), Problem> {
+fn space(volume: &Volume, kernel: &dyn Kernel) -> Result<(), Problem> {
     let target = volume.target.display();
     let space = kernel.space(&volume.target).map_err(|e| {
         Problem::new(
@@ -208,7 +208,7 @@ fn not_writable(request: &Request, e: &io::Error) -> (OnFailure, Problem) {
             request.uid
         ),
     );
-    (volume.on_failure, problem)
+    (volume.on_failure(), problem)
 }
 
 #[cfg(test)]
@@ -218,7 +218,7 @@ mod tests {
 
     fn request() -> Request {
         Request {
-            volume: VolumeWork {
+            volume: Volume {
                 target: "/home/iteron".into(),
                 mount: None,
                 source: None,
@@ -229,7 +229,7 @@ mod tests {
                 min_free: Bytes(1 << 20),
                 min_inodes: 10,
                 on_full: OnFailure::Degrade,
-                on_failure: OnFailure::Fail,
+                required: true,
                 directories: vec![],
                 skeleton: None,
             },

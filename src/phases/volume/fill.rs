@@ -1,9 +1,9 @@
 //! What an empty or old volume lacks: the skeleton, and directories that newer images
 //! expect. Runs as the sandbox user; nothing that is there is changed.
 
+use crate::config::Volume;
 use crate::config::value::OnFailure;
 use crate::journal::Problem;
-use crate::plan::VolumeWork;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
@@ -13,7 +13,7 @@ use std::path::Path;
 const MAX_DEPTH: usize = 16;
 
 pub(super) fn fill(
-    volume: &VolumeWork,
+    volume: &Volume,
     problems: &mut Vec<(OnFailure, Problem)>,
     notes: &mut Vec<String>,
 ) {
@@ -49,7 +49,7 @@ pub(super) fn fill(
         match DirBuilder::new().recursive(true).mode(0o755).create(&path) {
             Ok(()) => notes.push(format!("made {}", path.display())),
             Err(e) => problems.push((
-                volume.on_failure,
+                volume.on_failure(),
                 Problem::new(
                     "volume-directory",
                     format!("{} cannot be made: {e}", path.display()),
