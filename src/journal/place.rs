@@ -17,9 +17,14 @@ use nix::unistd::geteuid;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-/// Instance directories of a shared volume that are kept when a new one is made.
-const KEEP: usize = 10;
+/// Instance directories that are always kept, the newest ones.
+const KEEP: usize = 20;
+
+/// No instance directory younger than this is removed: on a shared volume it may belong
+/// to a container that runs, and its ledger keeps a script from running twice.
+const KEEP_FOR: Duration = Duration::from_secs(30 * 86_400);
 
 /// A directory that may hold state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,23 +126,26 @@ fn open_in(base: &Base, began: &BootBegan) -> io::Result<Place> {
     Ok(Place { path, dir, journal })
 }
 
-/// Removes the oldest instance directories of a base that is our own, so that a volume
-/// on which a thousand containers were recreated doesn't keep a thousand of them.
+/// Removes old instance directories of a base that is our own, so that a volume on which
+/// a thousand containers were recreated doesn't keep a thousand of them.
 fn prune(base: &Path, current: &Path) {
     if !owned_by(base, geteuid().as_raw()) {
         return;
     }
-    let mut dirs: Vec<_> = fs::read_dir(base)
+    let last_boot = |dir: &Path| dir.join(file::NAME).symlink_metadata()?.modified();
+    let mut dirs: Vec<(SystemTime, PathBuf)> = fs::read_dir(base)
         .into_iter()
         .flatten()
         .flatten()
         .filter(|e| e.path() != current && e.file_type().is_ok_and(|t| t.is_dir()))
-        .filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path())))
+        .filter_map(|e| Some((last_boot(&e.path()).ok()?, e.path())))
         .collect();
     dirs.sort();
     let surplus = dirs.len().saturating_sub(KEEP);
-    for (_, path) in dirs.into_iter().take(surplus) {
-        let _ = fs::remove_dir_all(path);
+    for (at, path) in dirs.into_iter().take(surplus) {
+        if at.elapsed().is_ok_and(|age| age > KEEP_FOR) {
+            let _ = fs::remove_dir_all(path);
+        }
     }
 }
 
@@ -297,13 +305,27 @@ mod tests {
     }
 
     #[test]
-    fn old_instances_are_pruned() {
+    fn only_old_instances_are_pruned() {
         let tmp = tempfile::tempdir().unwrap();
         let bases = [Base::new(tmp.path(), "s")];
+        let long_ago = SystemTime::now() - KEEP_FOR - Duration::from_secs(60);
+        let make = |i: usize| {
+            let place = open_journal(&bases, &began(&format!("i{i:02}"), 1)).unwrap();
+            File::options().append(true).open(place.path.join(file::NAME)).unwrap()
+        };
         for i in 0..KEEP + 5 {
-            open_journal(&bases, &began(&format!("i{i:02}"), 1)).unwrap();
+            make(i);
         }
-        assert_eq!(fs::read_dir(tmp.path().join("s")).unwrap().count(), KEEP + 1);
+        assert_eq!(
+            fs::read_dir(tmp.path().join("s")).unwrap().count(),
+            KEEP + 5,
+            "young ones stay"
+        );
+        for i in 0..3 {
+            make(i).set_modified(long_ago).unwrap();
+        }
+        make(KEEP + 5);
+        assert_eq!(fs::read_dir(tmp.path().join("s")).unwrap().count(), KEEP + 3);
     }
 
     #[test]
