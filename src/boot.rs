@@ -220,7 +220,9 @@ impl Stand {
     fn of(config: &Config, facts: &Facts) -> Self {
         let user = &facts.user;
         Self {
-            hold: config.boot.on_failure == config::value::OnBootFailure::Hold,
+            // Nobody is held for: a workload that was meant for another user must not run as root.
+            hold: config.boot.on_failure == config::value::OnBootFailure::Hold
+                && !matches!(facts.switch, Switch::Unknown(_)),
             deadline: config.boot.deadline.0,
             grace: config.init.grace.0,
             leftover_grace: config.init.leftover_grace.0,

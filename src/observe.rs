@@ -1,6 +1,7 @@
 //! The status of this sandbox, as it is seen from inside by any of its users.
 
 use crate::config::{self, Sources};
+use crate::init;
 use crate::journal::status::{Observer, fold};
 use crate::journal::{Status, file, place};
 use crate::survey;
@@ -36,12 +37,21 @@ pub fn status(config: Option<&Path>) -> Status {
     status
 }
 
-/// The `--config` of an `agent init` that is PID 1 (`proc_pid_cmdline(5)`).
+/// The config file of the `agent init` that this sandbox runs under, whether that is PID 1
+/// or, below an engine's own init, a child of it (`proc_pid_cmdline(5)`).
 fn config_of_init() -> Option<PathBuf> {
-    let line = fs::read("/proc/1/cmdline").ok()?;
-    let mut arguments = line.split(|&b| b == 0);
-    (arguments.nth(1)? == b"init").then_some(())?;
-    let mut before_command = arguments.take_while(|a| *a != b"--");
-    before_command.find(|a| *a == b"--config")?;
-    before_command.next().map(|file| OsString::from_vec(file.to_vec()).into())
+    let children = fs::read_to_string("/proc/1/task/1/children").unwrap_or_default();
+    let candidates = std::iter::once("1").chain(children.split_ascii_whitespace());
+    candidates.into_iter().find_map(|pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let words = line.split(|&b| b == 0).map(|w| OsString::from_vec(w.to_vec()));
+        let mut arguments: Vec<OsString> = words.collect();
+        // The last word is ended by a zero too.
+        arguments.pop();
+        let is_init = arguments.get(1).is_some_and(|word| word == "init");
+        let own = is_init.then(|| init::config_in(arguments.split_off(2)))??;
+        // A relative name is relative to where that process is; an absolute one wins.
+        let cwd = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_else(|_| "/".into());
+        Some(cwd.join(own))
+    })
 }

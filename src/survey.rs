@@ -28,7 +28,7 @@ pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>
     let user_mise_config = config_home.join("mise/config.toml");
     let (payload, script) = find_script(config, payload);
     let facts = Facts {
-        switch: switch(&user),
+        switch: unknown_user(config).map_or_else(|| switch(&user), Switch::Unknown),
         instance: find_instance(config),
         mise: find_mise(config, &image_path),
         image_path,
@@ -67,7 +67,8 @@ pub fn sandbox_user(config: &Config, notes: &mut Vec<String>) -> SandboxUser {
     };
     let uid =
         if euid == 0 { wanted.uid.or(account.as_ref().map(|a| a.uid)).unwrap_or(0) } else { euid };
-    if euid != 0 && wanted.uid.or(account.as_ref().map(|a| a.uid)).is_some_and(|w| w != euid) {
+    let named = wanted.name.as_deref().and_then(|name| database.by_name(name));
+    if euid != 0 && wanted.uid.or(named.as_ref().map(|a| a.uid)).is_some_and(|w| w != euid) {
         notes.push(format!(
             "the config names another user, but the agent runs as {euid} and cannot change"
         ));
@@ -94,17 +95,36 @@ pub fn sandbox_user(config: &Config, notes: &mut Vec<String>) -> SandboxUser {
         all.extend(supplementary.iter().map(|g| g.as_raw()).filter(|g| *g != gid));
         all
     };
+    // A user that no account knows (an arbitrary uid in a cluster) lives where the image's
+    // own user does.
     let home = wanted
         .home
         .clone()
         .or_else(|| account.as_ref().map(|a| a.home.clone()))
-        .or_else(|| absolute("HOME"))
+        .or_else(|| absolute("HOME").filter(|home| home != Path::new("/")))
+        .or_else(|| named.or_else(|| database.by_name(CONTRACT_USER)).map(|a| a.home))
         .unwrap_or_else(|| "/".into());
     let shell = account
         .map(|a| a.shell)
         .filter(|s| !s.as_os_str().is_empty())
         .unwrap_or_else(|| "/bin/sh".into());
     SandboxUser { name, uid, gid, groups, home, shell }
+}
+
+/// A user that is named and can be neither looked up nor put together from what was
+/// written. Only root has a choice of users.
+fn unknown_user(config: &Config) -> Option<String> {
+    let wanted = &config.user;
+    let database = Database::read(Path::new("/"));
+    let account = match (&wanted.name, wanted.uid) {
+        (Some(name), _) => database.by_name(name),
+        (None, Some(uid)) => database.by_uid(uid),
+        (None, None) => return None,
+    };
+    let whole = wanted.uid.is_some() && wanted.gid.is_some() && wanted.home.is_some();
+    let unknown = geteuid().is_root() && account.is_none() && !whole;
+    let who = || wanted.name.clone().unwrap_or_else(|| wanted.uid.unwrap_or(0).to_string());
+    unknown.then(who)
 }
 
 /// Root acts as another user: it becomes that user, gives it its files, and stops its

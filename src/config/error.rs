@@ -73,15 +73,18 @@ fn reword(message: &str) -> (String, Option<String>) {
     } else if let Some(rest) = message.strip_prefix("unknown variant ") {
         ("unknown value", rest)
     } else {
-        // The names of Rust's types mean nothing to who writes a config.
+        // The names of Rust's types mean nothing to who writes a config,
+        // and a value of the wrong type may be a secret in the wrong place.
         let plain = ["u8", "u16", "u32", "u64"]
             .iter()
-            .fold(message.to_owned(), |m, t| {
-                m.replace(&format!("expected {t}"), "expected a whole number")
+            .fold(without_text(message), |m, t| {
+                m.replace(&format!("expected {t}"), "expected a whole number, 0 or more")
             })
             .replace("invalid type: sequence", "this is a list")
             .replace("invalid type: map", "this is a table")
             .replace("expected a sequence", "expected a list")
+            .replace("expected a map", "expected a table")
+            .replace("wanted string or table", "expected a word in quotes")
             .replace("invalid type: ", "this is ");
         return (plain, None);
     };
@@ -95,6 +98,15 @@ fn reword(message: &str) -> (String, Option<String>) {
         None => format!("valid here: {}", valid.join(", ")),
     };
     (format!("{what} `{wrong}`"), Some(hint))
+}
+
+/// `invalid type: string "…", expected` without what stands in the quotes.
+fn without_text(message: &str) -> String {
+    let marks = message.split_once("string \"").and_then(|(before, rest)| {
+        let (_, after) = rest.rsplit_once("\", expected")?;
+        Some(format!("{before}a text, expected{after}"))
+    });
+    marks.unwrap_or_else(|| message.to_owned())
 }
 
 fn nearest<'a>(wrong: &str, valid: &'a [String]) -> Option<&'a str> {

@@ -349,6 +349,12 @@ fn refuse_contradictions(c: &Config, origin: &str) -> Result<(), ConfigError> {
             "a boot that is stopped needs time to record it: keep boot.grace below init.grace",
         );
     }
+    if c.log.max_size.0 < 4096 {
+        return refuse(
+            format!("log.max_size is {}", c.log.max_size),
+            "write 4KiB or more: a log shorter than that tells nothing",
+        );
+    }
     if let Some(id) = &c.bootstrap.instance
         && (id.is_empty() || id.len() > 128 || !id.bytes().all(is_name_byte) || id.starts_with('.'))
     {

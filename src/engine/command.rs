@@ -23,6 +23,9 @@ use tokio::time::{self, MissedTickBehavior};
 /// How long a killed process may take to disappear; longer means it hangs in the kernel.
 const KILL_TAKES: Duration = Duration::from_secs(2);
 
+/// How often a group that was asked to end is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// The most that is read back of a command's output, in bytes.
 const MAX_OUTPUT: u64 = 64 << 10;
 
@@ -121,10 +124,13 @@ pub async fn run(what: &Invocation<'_>, log: &mut Log, cx: &Context<'_>) -> End 
     if cx.cancel.requested().is_some() {
         return End::Cancelled;
     }
-    match start(what, log, cx) {
+    log.keep_below(cx.max_log.0);
+    let end = match start(what, log, cx) {
         Ok(mut child) => supervise(&mut child, log, cx).await,
         Err(e) => End::NotStarted(e),
-    }
+    };
+    log.keep_below(cx.max_log.0);
+    end
 }
 
 fn start(what: &Invocation<'_>, log: &Log, cx: &Context<'_>) -> io::Result<Child> {
@@ -177,11 +183,15 @@ async fn supervise(child: &mut Child, log: &mut Log, cx: &Context<'_>) -> End {
     asked
 }
 
-/// TERM to the whole group, the grace, then KILL to what is left of it.
+/// TERM to the whole group; once it is empty or the grace is over, KILL to what is left.
+/// The group outlives its leader: a shell ends at TERM, what it waited for cleans up.
 async fn end_group(child: &mut Child, group: i32, grace: Duration) {
     let _ = process::signal_group(group, Signal::SIGTERM);
     let patience = Instant::now() + grace;
     let _ = time::timeout_at(patience.into(), child.wait()).await;
+    while process::group_lives(group) && Instant::now() < patience {
+        time::sleep(LOOK_EVERY).await;
+    }
     let _ = process::signal_group(group, Signal::SIGKILL);
     let _ = time::timeout(KILL_TAKES, child.wait()).await;
 }

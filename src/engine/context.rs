@@ -2,7 +2,7 @@
 
 use super::cancel::Cancel;
 use crate::config::value::Bytes;
-use crate::journal::event::Event;
+use crate::journal::event::{Event, Record};
 use crate::journal::place::{self, Ledger, Place};
 use crate::plan::{Facts, PhaseName, Plan, SandboxUser, Switch};
 use crate::stub::payload::Script;
@@ -96,5 +96,11 @@ impl<'a> Context<'a> {
     /// Opens the ledger of this instance.
     pub fn open_ledger(&self) -> Ledger {
         place::open_ledger(&self.user().home, &self.plan.instance.id, self.owner(), &self.place)
+    }
+
+    /// What the ledger holds, where nothing is to be added.
+    pub fn recorded_scripts(&self) -> Vec<Record> {
+        let user = self.user();
+        place::recorded_scripts(&user.home, &self.plan.instance.id, self.owner(), &self.place)
     }
 }

@@ -103,7 +103,7 @@ async fn run_phase(phase: &Phase, cx: &mut Context<'_>, boot_limit: Instant) -> 
         let work = time::timeout_at(backstop.into(), phases::run(&phase.work, cx));
         match progress::while_watched(phase.name, work).await {
             Ok(report) => report,
-            Err(_) => Report::failed(hung(phase)),
+            Err(_) => Report::failed(hung(phase, cx.limit - began)),
         }
     };
     let mut result = report.result();
@@ -124,10 +124,10 @@ async fn run_phase(phase: &Phase, cx: &mut Context<'_>, boot_limit: Instant) -> 
     if cx.cancel.requested().is_some() { PhaseResult::Interrupted } else { result }
 }
 
-fn hung(phase: &Phase) -> Problem {
+fn hung(phase: &Phase, allowed: Duration) -> Problem {
     Problem::new(
         "phase-hung",
-        format!("{} did not end within its deadline of {}", phase.name.word(), phase.deadline),
+        format!("{} did not end within the {} that it had", phase.name.word(), human(allowed)),
         "look for a dead network filesystem or a stopped process",
     )
 }

@@ -30,6 +30,7 @@ use reap::Reaper;
 use report::Report;
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 
 /// Exit status of a sandbox whose boot failed.
 const BOOT_FAILED: u8 = 1;
@@ -71,6 +72,15 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
             report.error(&format!("signals cannot be blocked: {e}"));
             OS_ERROR
         }
+    }
+}
+
+/// The config file that a command line of `agent init` names. `arguments` are those
+/// behind the word `init`.
+pub fn config_in(arguments: Vec<OsString>) -> Option<PathBuf> {
+    match options::parse(arguments) {
+        Parsed::Run(options) => options.config,
+        Parsed::Say(_) | Parsed::Wrong(_) => None,
     }
 }
 

@@ -8,6 +8,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The longest that both graces may take together: a stop ends within 30 s (the
+/// contract), and killing takes its part of that.
+const LONGEST_STOP: Duration = Duration::from_secs(25);
+
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
@@ -112,16 +116,27 @@ fn choice(
 
 fn span(parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {
     let value = parser.value()?;
-    Span::parse(&value.to_string_lossy()).map(|s| s.0).map_err(lexopt::Error::from)
+    let span = Span::parse(&value.to_string_lossy())?.0;
+    if span > LONGEST_STOP {
+        return Err(format!(
+            "{} is too long: a stop must end within 30 s, so at most 25s",
+            value.display()
+        )
+        .into());
+    }
+    Ok(span)
 }
 
 impl Options {
     /// The command line outranks the configuration.
     pub(super) fn amend(&self, stand: Stand) -> Stand {
+        let grace = self.grace.unwrap_or(stand.grace);
+        let leftover_grace = self.leftover_grace.unwrap_or(stand.leftover_grace);
         Stand {
             hold: self.hold.unwrap_or(stand.hold),
-            grace: self.grace.unwrap_or(stand.grace),
-            leftover_grace: self.leftover_grace.unwrap_or(stand.leftover_grace),
+            grace,
+            // Both together end a stop in time, wherever each of them was written.
+            leftover_grace: leftover_grace.min(LONGEST_STOP.saturating_sub(grace)),
             ..stand
         }
     }

@@ -91,6 +91,8 @@ pub struct Contents {
     pub records: Vec<Record>,
     /// Lines that are no event: torn by a power cut, damaged, or forged.
     pub unreadable: usize,
+    /// Those of them that no power cut explains.
+    pub damaged: usize,
     /// The file's owner.
     pub owner: u32,
 }
@@ -123,10 +125,19 @@ pub fn parse(bytes: &[u8]) -> Contents {
     for line in bytes.split(|&b| b == b'\n').filter(|l| !l.is_empty()) {
         match serde_json::from_slice(line) {
             Ok(record) => contents.records.push(record),
-            Err(_) => contents.unreadable += 1,
+            Err(_) => {
+                contents.unreadable += 1;
+                contents.damaged += usize::from(!may_be_torn(line));
+            }
         }
     }
     contents
+}
+
+/// An append that a power cut took in the middle leaves the beginning of a line, or the
+/// blocks of it that were never written.
+fn may_be_torn(line: &[u8]) -> bool {
+    line.starts_with(b"{\"at\":") || b"{\"at\":".starts_with(line) || line.iter().all(|&b| b == 0)
 }
 
 /// The sandbox life that this process is part of.

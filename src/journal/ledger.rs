@@ -41,6 +41,14 @@ pub fn history(records: &[Record], instance: &str, payload: &str) -> History {
     history
 }
 
+/// The script that was started last on `instance`, whichever it was.
+pub fn latest<'a>(records: &'a [Record], instance: &str) -> Option<&'a ScriptRun> {
+    records.iter().rev().find_map(|record| match &record.event {
+        Event::ScriptBegan(run) if run.instance == instance => Some(run),
+        _ => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,11 +37,19 @@ pub struct Base {
     shared: bool,
     /// Who shall own the directories that are made.
     owner: Option<Owner>,
+    /// Links are followed: they can only be this same user's own.
+    follow: bool,
 }
 
 impl Base {
     fn new(trusted: impl Into<PathBuf>, below: impl Into<PathBuf>) -> Self {
-        Self { trusted: trusted.into(), below: below.into(), shared: false, owner: None }
+        Self {
+            trusted: trusted.into(),
+            below: below.into(),
+            shared: false,
+            owner: None,
+            follow: false,
+        }
     }
 
     /// The whole path.
@@ -51,14 +59,20 @@ impl Base {
 
     /// In the user's home: what is made there is the user's.
     fn at_home(home: &Path, owner: Owner) -> Self {
-        Self { owner: Some(owner), ..Self::new(home, ".local/state/agent") }
+        let follow = !geteuid().is_root() && geteuid().as_raw() == owner.0;
+        Self { owner: Some(owner), follow, ..Self::new(home, ".local/state/agent") }
     }
 
     fn open(&self, instance: &str) -> io::Result<(Dir, PathBuf)> {
         let below = self.below.join(instance);
         let mode = if self.shared { 0o700 } else { 0o755 };
-        let dir = Dir::open(&self.trusted)?.make_path(&below, mode, self.owner)?;
-        let path = self.trusted.join(below);
+        let path = self.trusted.join(&below);
+        let dir = if self.follow {
+            fs::create_dir_all(&path)?;
+            Dir::open(&path)?
+        } else {
+            Dir::open(&self.trusted)?.make_path(&below, mode, self.owner)?
+        };
         if self.shared && !owned_by(&self.path(), geteuid().as_raw()) {
             return Err(io::Error::other("it belongs to somebody else"));
         }
@@ -174,32 +188,72 @@ pub struct Ledger {
     /// Where to append; an error where it is on a disk that is full. Then nothing that
     /// must be recorded may happen, but what is recorded still holds.
     pub appender: io::Result<Appender>,
+    /// Why it won't outlive a restart, where it won't.
+    pub passing: Option<String>,
 }
 
 /// Opens the ledger of an instance in the first base on a disk, else beside the journal
-/// (`fallback`): where all is in memory, what the script did is gone after a restart too.
+/// (`fallback`).
 pub fn open_ledger(home: &Path, instance: &str, owner: Owner, fallback: &Place) -> Ledger {
+    let mut refusals = Vec::new();
     for base in ledger_bases(home, owner) {
+        let path = base.path().join(instance);
         if files::in_memory(&base.trusted) {
+            refusals.push(format!("{} is in memory", base.trusted.display()));
             continue;
         }
-        let records = read_ledger(&base.path().join(instance));
+        let records = match read_ledger(&path) {
+            Ok(records) => records,
+            Err(e) => return Ledger { records: Vec::new(), appender: Err(e), passing: None },
+        };
         let opened = base.open(instance).and_then(|(dir, _)| Appender::open(&dir, ledger::NAME));
         match opened {
-            Ok(appender) => return Ledger { records, appender: Ok(appender) },
+            Ok(appender) => return Ledger { records, appender: Ok(appender), passing: None },
             // A record of it must not be missed because there is no room for the next.
             Err(e) if files::no_room(&e) || !records.is_empty() => {
-                return Ledger { records, appender: Err(e) };
+                return Ledger { records, appender: Err(e), passing: None };
             }
-            Err(_) => {}
+            Err(e) => refusals.push(format!("{}: {e}", path.display())),
         }
     }
-    let records = read_ledger(&fallback.path);
-    Ledger { records, appender: Appender::open(&fallback.dir, ledger::NAME) }
+    let (records, appender) = match read_ledger(&fallback.path) {
+        Ok(records) => (records, Appender::open(&fallback.dir, ledger::NAME)),
+        Err(e) => (Vec::new(), Err(e)),
+    };
+    Ledger {
+        records,
+        appender,
+        passing: files::in_memory(&fallback.path).then(|| refusals.join("; ")),
+    }
 }
 
-fn read_ledger(dir: &Path) -> Vec<Record> {
-    file::read(&dir.join(ledger::NAME)).map(|c| c.records).unwrap_or_default()
+/// What the ledger of an instance holds, without opening it for more.
+pub fn recorded_scripts(
+    home: &Path,
+    instance: &str,
+    owner: Owner,
+    fallback: &Place,
+) -> Vec<Record> {
+    let bases = ledger_bases(home, owner).map(|base| base.path().join(instance));
+    let places = bases.iter().chain([&fallback.path]);
+    places.filter_map(|dir| read_ledger(dir).ok()).find(|r| !r.is_empty()).unwrap_or_default()
+}
+
+/// A ledger that is missing is empty; one that cannot be read, or is damaged, is an
+/// error: it may have said that the script has run.
+fn read_ledger(dir: &Path) -> io::Result<Vec<Record>> {
+    let path = dir.join(ledger::NAME);
+    match file::read(&path) {
+        Ok(contents) if contents.damaged > 0 => {
+            let (path, lines) = (path.display(), contents.damaged);
+            Err(io::Error::other(format!("{path} is damaged ({lines} lines cannot be read)")))
+        }
+        Ok(contents) => Ok(contents.records),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        // Not ours to look into: not ours to write either, which is found next.
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok(Vec::new()),
+        Err(e) => Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
+    }
 }
 
 /// A journal that was found.

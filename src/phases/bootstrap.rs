@@ -18,6 +18,7 @@ use crate::journal::file::Appender;
 use crate::journal::ledger::{self, History};
 use crate::journal::place::Ledger;
 use crate::plan::ScriptWork;
+use crate::stub::payload::VARIABLE;
 use crate::sys::signals;
 use scratch::Scratch;
 use shebang::{Fault, Shebang};
@@ -26,7 +27,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What to do about a script that ended badly.
-const AGAIN: &str = "mend the script and recreate the sandbox, or run `agent boot --again`";
+const AGAIN: &str = "read its log, mend the script and recreate the sandbox; or run it again here with `agent boot --again`";
 
 /// Runs the script, or says why it is not run.
 pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
@@ -37,14 +38,15 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
             "start the sandbox again",
         ));
     };
-    let Ledger { records, appender } = cx.open_ledger();
+    let Ledger { records, appender, passing } = cx.open_ledger();
     let history = ledger::history(&records, &cx.plan.instance.id, &work.sha256);
     let run = ScriptRun {
         instance: cx.plan.instance.id.clone(),
         payload: work.sha256.clone(),
         attempt: history.attempts + 1,
     };
-    if let Some(report) = settled(work, &history, &run, cx) {
+    let repeat = work.again || work.retry == Retry::NextBoot;
+    if let Some(report) = settled(repeat, work.again, &history, &run, cx) {
         return report;
     }
     let mut ledger = match appender {
@@ -53,6 +55,9 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
     };
     let mut report = Report::default();
     report.notes.extend(why_again(work, &history));
+    report.notes.extend(passing.map(|why| {
+        format!("a restart will run the script again: its record has no lasting place ({why})")
+    }));
 
     let ready = prepare(script.bytes(), cx);
     drop(script);
@@ -99,15 +104,49 @@ fn recorded(end: &End, cx: &Context<'_>) -> Option<ScriptEnd> {
     }
 }
 
-/// A script that has run to its end on this instance is not run again.
+/// No script is given to this boot. What became of an earlier one of this instance still
+/// counts: a payload that has left the environment doesn't undo a failure.
+pub fn none_given(again: bool, cx: &mut Context<'_>) -> Report {
+    let records = cx.recorded_scripts();
+    let instance = &cx.plan.instance.id;
+    let Some(run) = ledger::latest(&records, instance).cloned() else {
+        return if again { not_at_hand() } else { Report::skipped("no user script is given") };
+    };
+    if again {
+        return not_at_hand();
+    }
+    let history = ledger::history(&records, instance, &run.payload);
+    settled(false, false, &history, &run, cx).unwrap_or_else(|| {
+        let attempt = history.attempts;
+        Report::failed(Problem::new(
+            "script-not-at-hand",
+            format!("attempt {attempt} of the user script was cut off, and this boot was not given the script to repeat it"),
+            "restart the sandbox; its start gives the script again",
+        ))
+    })
+}
+
+fn not_at_hand() -> Report {
+    let next =
+        format!("recreate the sandbox, or give the script: `{VARIABLE}=… agent boot --again`");
+    Report::failed(Problem::new(
+        "script-not-at-hand",
+        "the user script cannot run again: this boot was not given it",
+        next,
+    ))
+}
+
+/// A script that has run to its end on this instance is not run again, unless `repeat`
+/// (a bad end) or `again` (any end) asks for it.
 fn settled(
-    work: &ScriptWork,
+    repeat: bool,
+    again: bool,
     history: &History,
     run: &ScriptRun,
     cx: &mut Context<'_>,
 ) -> Option<Report> {
     let end = history.last?;
-    if work.again || (!end.good() && work.retry == Retry::NextBoot) {
+    if again || (!end.good() && repeat) {
         return None;
     }
     let last = ScriptRun { attempt: history.attempts, ..run.clone() };
@@ -188,7 +227,8 @@ fn prepare(bytes: &[u8], cx: &Context<'_>) -> Result<Ready, Unready> {
         );
         return Err(Unready::Script(problem.log(&log.path)));
     }
-    let scratch = Scratch::write(bytes, cx).map_err(|e| no_file("the script's private file", e))?;
+    let scratch = Scratch::write(bytes, shebang.is_none(), cx)
+        .map_err(|e| no_file("the script's private file", e))?;
     Ok(Ready { log, shebang, scratch })
 }
 
@@ -303,9 +343,14 @@ fn millis(d: Duration) -> u64 {
 }
 
 fn no_ledger(e: &std::io::Error) -> Problem {
+    let next = if crate::sys::files::no_room(e) {
+        "make room on the volume, then run `agent boot`"
+    } else {
+        "mend the record, or remove it to let the script run; without it the script might run twice"
+    };
     Problem::new(
         "ledger-unwritable",
-        format!("that the user script ran cannot be recorded: {e}"),
-        "make room on the volume: without the record the script might run twice",
+        format!("the record of the user script cannot be used: {e}"),
+        next,
     )
 }

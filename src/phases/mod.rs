@@ -19,5 +19,6 @@ pub async fn run(work: &Work, cx: &mut Context<'_>) -> Report {
         Work::Volumes { volumes } => volume::run(volumes, cx).await,
         Work::Tools(tools) => tools::run(tools, cx).await,
         Work::Script(script) => bootstrap::run(script, cx).await,
+        Work::NoScript { again } => bootstrap::none_given(*again, cx),
     }
 }

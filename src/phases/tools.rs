@@ -11,6 +11,7 @@ use crate::journal::event::Tool;
 use crate::plan::{Command, ToolsWork};
 use crate::sys::signals;
 use mise::{Failure, Listed, parse_list};
+use nix::sys::signal::Signal;
 use problems::excerpt;
 use std::path::Path;
 use tokio::time;
@@ -150,11 +151,8 @@ impl Reconcile<'_, '_> {
     fn judge(&mut self, tools: &[Listed], failure: Option<Failure>) {
         let failed = failure.is_some();
         let failure = failure.unwrap_or_default();
-        for (name, reason) in &failure.tools {
-            self.problem(problems::not_installed(name, reason));
-        }
-        for error in &failure.other {
-            self.problem(problems::other_error(error));
+        for problem in problems::of(&failure) {
+            self.problem(problem);
         }
         let named = |listed: &Listed| {
             failure.tools.iter().any(|(n, _)| n.starts_with(&format!("{}@", listed.tool.name)))
@@ -242,7 +240,10 @@ impl Reconcile<'_, '_> {
                 format!("mise {what} was killed by {}", signals::name(*signal)),
                 again,
             )
-            .evidence("SIGKILL without an operator is most often the memory limit"),
+            .evidence(match Signal::try_from(*signal) {
+                Ok(Signal::SIGKILL) => problems::MEMORY_LIMIT.to_owned(),
+                _ => excerpt(&self.log.output()),
+            }),
             End::Deadline => Problem::new(
                 "tools-deadline",
                 format!("mise {what} did not end within the phase's deadline"),

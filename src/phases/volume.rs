@@ -13,6 +13,7 @@ use crate::config::Volume;
 use crate::config::value::OnFailure;
 use crate::engine::{Context, HelperError, Report};
 use crate::journal::Problem;
+use crate::sys::beneath::Dir;
 use crate::sys::privilege::Need;
 use crate::sys::{Kernel, Linux, mounts};
 use serde::{Deserialize, Serialize};
@@ -84,13 +85,20 @@ pub fn helper(request: &Request) -> Answer {
 pub fn mount_helper(request: &Request) -> Option<String> {
     let volume = &request.volume;
     let m = volume.mount.as_ref()?;
-    let made = std::fs::create_dir_all(&volume.target)
-        .and_then(|()| mounts::make(&m.source, &volume.target, &m.fstype, &m.options));
+    // The way to the target may lead through the user's home: what is mounted on is the
+    // directory that was opened without following a link, not whatever its path leads to.
+    let made = Dir::from_root(&volume.target, Some(0o755))
+        .and_then(|dir| mounts::make(&m.source, &dir.handle(), &m.fstype, &m.options));
     made.err().map(|e| explain_mount(&e))
 }
 
 fn explain_mount(e: &io::Error) -> String {
     match e.raw_os_error() {
+        Some(libc::ELOOP | libc::ENOTDIR) => {
+            format!(
+                "{e}: a part of the target's path is a symbolic link or no directory; write its real path"
+            )
+        }
         Some(libc::ENODEV) => format!("{e}: the kernel doesn't know this filesystem type"),
         Some(libc::EBUSY) => format!("{e}: the source is mounted elsewhere or in use"),
         Some(libc::EINVAL) => {

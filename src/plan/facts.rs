@@ -54,6 +54,8 @@ pub enum Switch {
     Change,
     /// It may not; these capabilities are missing.
     Missing(Vec<&'static str>),
+    /// The config names a user that this machine doesn't know.
+    Unknown(String),
 }
 
 /// The name by which "once an instance" is counted.

@@ -106,6 +106,11 @@ pub enum Work {
     Tools(Box<ToolsWork>),
     /// The user script is run.
     Script(ScriptWork),
+    /// No user script is given; one that was, earlier on this instance, still counts.
+    NoScript {
+        /// One is asked for (`--again`).
+        again: bool,
+    },
 }
 
 /// Reconciling with mise.

@@ -8,6 +8,7 @@ use crate::journal::Problem;
 use crate::stub::payload;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 /// Variables that mise needs to work and that carry no secret of the workload.
 /// `GITHUB_TOKEN` lifts the rate limit of the github backend.
@@ -44,12 +45,19 @@ const GIT_REWRITES: &[(&str, &str)] = &[
     ("https://bitbucket.org/", "ssh://git@bitbucket.org/"),
 ];
 
+/// What checking and filling one volume may take.
+const CHECKS_OF_A_VOLUME: Duration = Duration::from_secs(60);
+
 /// Makes the plan. `again` asks for the user script whatever the ledger says.
 pub fn resolve(config: &Config, facts: &Facts, again: bool) -> Plan {
     let mut phases = Vec::new();
     let mut add = |name, deadline, work| phases.push(Phase { name, deadline, work });
-    if let Switch::Missing(missing) = &facts.switch {
-        let problem = cannot_change_user(facts, missing);
+    let refused = match &facts.switch {
+        Switch::Missing(missing) => Some(cannot_change_user(facts, missing)),
+        Switch::Unknown(who) => Some(unknown_user(who)),
+        Switch::Same | Switch::Change => twice(config, facts),
+    };
+    if let Some(problem) = refused {
         add(PhaseName::Config, Span::seconds(1), Work::Refuse { problem });
     }
     add(PhaseName::Volume, volume_deadline(config), volumes(config, facts));
@@ -80,11 +88,35 @@ fn cannot_change_user(facts: &Facts, missing: &[&str]) -> Problem {
     )
 }
 
-/// Checks take milliseconds; a mount has its own deadline.
+fn unknown_user(who: &str) -> Problem {
+    Problem::new(
+        "user-unknown",
+        format!("the sandbox user {who} is not known here"),
+        "correct [user], add the account to the image, or write its name, uid, gid and home there",
+    )
+}
+
+/// `~` and the home's own path name one mount point.
+fn twice(config: &Config, facts: &Facts) -> Option<Problem> {
+    let home = &facts.user.home;
+    let both = [Path::new("~"), home].iter().all(|t| config.volumes.iter().any(|v| v.target == *t));
+    both.then(|| {
+        Problem::new(
+            "config-invalid",
+            format!("volume {} is declared twice, once as \"~\"", home.display()),
+            "join the two entries under \"~\"",
+        )
+    })
+}
+
+/// Checks take milliseconds unless they hang, and each volume has its own time; so has
+/// each mount.
 fn volume_deadline(config: &Config) -> Span {
-    let mounts = config.volumes.iter().filter_map(|v| v.mount.as_ref());
-    let total = mounts.map(|m| m.deadline.0).sum::<std::time::Duration>();
-    Span(std::time::Duration::from_secs(60) + total)
+    let each = config
+        .volumes
+        .iter()
+        .map(|v| CHECKS_OF_A_VOLUME + v.mount.as_ref().map(|m| m.deadline.0).unwrap_or_default());
+    Span(each.sum::<Duration>().max(CHECKS_OF_A_VOLUME))
 }
 
 fn volumes(config: &Config, facts: &Facts) -> Work {
@@ -149,7 +181,7 @@ fn script(config: &Config, facts: &Facts, again: bool) -> Work {
         problem: Problem::new(code, message, next),
     };
     match &facts.payload.state {
-        PayloadState::Absent => Work::Skip { reason: "no user script is given".into() },
+        PayloadState::Absent => Work::NoScript { again },
         PayloadState::Script { bytes, sha256 } => Work::Script(ScriptWork {
             source: source.clone(),
             bytes: *bytes,
@@ -264,7 +296,7 @@ pub(crate) mod tests {
             tools.install.environment.set["PATH"],
             "/home/iteron/.local/bin:/home/iteron/.local/share/mise/shims:/usr/local/bin:/usr/bin:/bin"
         );
-        assert!(matches!(plan.phases[2].work, Work::Skip { .. }));
+        assert!(matches!(plan.phases[2].work, Work::NoScript { .. }));
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl Work {
             Self::Volumes { volumes } => volumes.iter().flat_map(volume).collect(),
             Self::Tools(tools) => tools_lines(tools),
             Self::Script(script) => script_lines(script),
+            Self::NoScript { .. } => vec!["skipped: no user script is given".into()],
         }
     }
 }

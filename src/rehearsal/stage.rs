@@ -166,6 +166,7 @@ fn settings(stage: &Stage) -> Vec<(&'static str, String)> {
     let mut all = vec![
         ("USER__NAME", USER.to_owned()),
         ("USER__UID", UID.to_string()),
+        ("USER__GID", UID.to_string()),
         ("USER__HOME", HOME.to_owned()),
         ("BOOT__ON_FAILURE", "hold".into()),
         ("TOOLS__ENABLED", "auto".into()),

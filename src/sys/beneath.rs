@@ -7,12 +7,12 @@
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::{Mode, fchmod, mkdirat};
 use nix::unistd::{Gid, Uid, fchown};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::path::{Component, Path};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
 
 /// A directory that is held open: a later rename of its path changes nothing.
 #[derive(Debug)]
@@ -53,11 +53,45 @@ impl Dir {
                 (Err(_), Err(why)) => return Err(why.into()),
             };
             let made = made.is_ok();
+            if made {
+                // Whatever the umask took away.
+                let _ = fchmod(&here.0, Mode::from_bits_truncate(mode));
+            }
             if made && let Some((uid, gid)) = owner {
                 fchown(&here.0, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
             }
         }
         Ok(here)
+    }
+
+    /// Opens the directory at the absolute `path`, a component at a time from the root,
+    /// making what is missing where `mode` says how. A link anywhere in it is refused.
+    ///
+    /// # Errors
+    /// A component is a link or no directory, or is missing.
+    pub fn from_root(path: &Path, mode: Option<u32>) -> io::Result<Self> {
+        let below = path
+            .strip_prefix("/")
+            .map_err(|_| io::Error::other(format!("{} is no absolute path", path.display())))?;
+        let root = Self::open(Path::new("/"))?;
+        match mode {
+            Some(mode) => root.make_path(below, mode, None),
+            None => below.components().try_fold(root, |here, c| here.descend(c.as_ref())),
+        }
+    }
+
+    /// The name by which the kernel finds exactly this directory, whatever its path
+    /// leads to by now; valid in this process, while the value lives.
+    pub fn handle(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
+    }
+
+    /// Makes `owner` the owner of this directory, of nothing in it.
+    ///
+    /// # Errors
+    /// What `fchown(2)` says.
+    pub fn set_owner(&self, (uid, gid): Owner) -> io::Result<()> {
+        Ok(fchown(&self.0, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
     }
 
     fn descend(&self, name: &Path) -> io::Result<Self> {
@@ -109,6 +143,8 @@ impl Dir {
         if !file.metadata()?.is_file() {
             return Err(io::Error::other(format!("{name} is not a regular file")));
         }
+        // Whatever the umask took away; not ours to change where it is another's.
+        let _ = fchmod(&file, Mode::from_bits_truncate(mode));
         Ok(file)
     }
 }

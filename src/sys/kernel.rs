@@ -1,10 +1,11 @@
 //! What the volume phase asks of the kernel, behind one trait.
 
+use super::beneath::Dir;
 use super::files::{self, Space};
 use super::mounts::{self, Mount};
 use super::privilege::{self, Need};
 use std::io;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// The kernel as a phase sees it. [`Linux`] is the real one.
@@ -47,7 +48,7 @@ impl Kernel for Linux {
         path.metadata().map(|m| (m.uid(), m.gid()))
     }
     fn set_owner(&self, path: &Path, owner: (u32, u32)) -> io::Result<()> {
-        chown(path, Some(owner.0), Some(owner.1))
+        Dir::from_root(path, None)?.set_owner(owner)
     }
     fn may(&self, need: Need) -> bool {
         privilege::has(need)

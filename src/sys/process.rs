@@ -134,6 +134,11 @@ pub fn signal_group(group: i32, signal: Signal) -> io::Result<()> {
     absent_is_fine(killpg(Pid::from_raw(group), signal))
 }
 
+/// Is there anybody in process group `group`, be it a zombie that nobody reaped?
+pub fn group_lives(group: i32) -> bool {
+    !matches!(killpg(Pid::from_raw(group), None), Err(Errno::ESRCH))
+}
+
 /// Sends `signal` to process `pid`; a process that is gone is no error.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //! has such a place, belongs to the user, and is gone when this value is.
 
 use crate::engine::Context;
+use crate::journal::file;
 use crate::sys::beneath::Dir;
 use crate::sys::files;
 use std::fs;
@@ -24,9 +25,14 @@ pub(super) struct Scratch {
 impl Scratch {
     /// Writes the script where it can be kept private: in memory first, so that a power
     /// cut leaves nothing; else in the state directory.
-    pub(super) fn write(bytes: &[u8], cx: &Context<'_>) -> io::Result<Self> {
+    /// A program (`executed`) needs a place that lets it be executed.
+    pub(super) fn write(bytes: &[u8], executed: bool, cx: &Context<'_>) -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for base in candidates(Some(&cx.place.path)) {
+            if executed && files::space(&base).is_ok_and(|s| s.noexec) {
+                last = io::Error::other("every place for it is mounted noexec");
+                continue;
+            }
             match Self::write_in(&base, bytes, cx) {
                 Ok(scratch) => return Ok(scratch),
                 Err(e) => last = e,
@@ -36,7 +42,7 @@ impl Scratch {
     }
 
     fn write_in(base: &Path, bytes: &[u8], cx: &Context<'_>) -> io::Result<Self> {
-        let name = format!("{PREFIX}{:016x}", fastrand::u64(..));
+        let name = format!("{}{:016x}", own_prefix(), fastrand::u64(..));
         let owner = cx.credentials().map(|_| cx.owner());
         let dir = Dir::open(base)?.make_path(Path::new(&name), 0o700, owner)?;
         // From here on a failure removes what was made.
@@ -81,11 +87,19 @@ fn candidates(state: Option<&Path>) -> Vec<PathBuf> {
     all
 }
 
+/// How this sandbox's directories begin: others may share its memory filesystems.
+fn own_prefix() -> String {
+    format!("{PREFIX}{:x}-", file::epoch().pid_namespace)
+}
+
 /// Removes what a boot that was killed left of its script.
 pub fn sweep(state: Option<&Path>) {
+    let own = own_prefix();
     for base in candidates(state) {
+        // The state directory is this instance's alone; its earlier lives had other names.
+        let prefix = if state == Some(&base) { PREFIX } else { own.as_str() };
         for entry in fs::read_dir(&base).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            if entry.file_name().to_string_lossy().starts_with(prefix) {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }

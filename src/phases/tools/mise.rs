@@ -76,11 +76,16 @@ impl Failure {
         failure
     }
 
-    /// Is a network that is away among the reasons, so that trying again may help?
+    /// Is a network that is away among the reasons, so that trying again may help? A
+    /// certificate that isn't trusted won't be at the next attempt.
     pub(super) fn may_pass(&self) -> bool {
-        let named = self.tools.iter().map(|(_, reason)| reason);
-        self.malformed.is_none()
-            && named.chain(&self.other).any(|r| Reason::of(r) == Reason::Network)
+        self.malformed.is_none() && self.has(Reason::Network) && !self.has(Reason::Certificate)
+    }
+
+    /// Is there an error for this reason?
+    pub(super) fn has(&self, reason: Reason) -> bool {
+        let named = self.tools.iter().map(|(_, text)| text);
+        named.chain(&self.other).any(|text| Reason::of(text) == reason)
     }
 }
 

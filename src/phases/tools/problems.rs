@@ -1,14 +1,40 @@
 //! The problems of the tools phase in words: what failed and the next step.
 
-use super::mise::Reason;
+use super::mise::{Failure, Reason};
 use crate::journal::Problem;
 
 /// The most of an error that is quoted, in characters.
 const EXCERPT: usize = 400;
 
-/// A tool that mise named, with the next step that its reason calls for.
-pub(super) fn not_installed(name: &str, reason: &str) -> Problem {
-    let (code, next) = match Reason::of(reason) {
+/// What a SIGKILL most often is.
+pub(super) const MEMORY_LIMIT: &str = "SIGKILL without an operator is most often the memory limit";
+
+/// What a failed install comes to, each tool that mise named first.
+pub(super) fn of(failure: &Failure) -> Vec<Problem> {
+    // mise tells a certificate apart from the tools that it kept from being fetched, and
+    // a lockfile's error apart from the reason why it can't be written.
+    let certificate = failure.has(Reason::Certificate);
+    let stale_lock = failure.has(Reason::StaleLock);
+    let tools = failure.tools.iter().map(|(name, text)| {
+        let reason = match Reason::of(text) {
+            Reason::Network if certificate => Reason::Certificate,
+            reason => reason,
+        };
+        not_installed(name, text, reason)
+    });
+    let others = failure.other.iter().filter_map(|text| match Reason::of(text) {
+        Reason::Certificate if !failure.tools.is_empty() => None,
+        Reason::Other if stale_lock && text.contains("mise.lock") => None,
+        reason => {
+            let (code, next) = remedy(reason);
+            Some(Problem::new(code, "mise reports an error", next).evidence(excerpt(text)))
+        }
+    });
+    tools.chain(others).collect()
+}
+
+fn not_installed(name: &str, text: &str, reason: Reason) -> Problem {
+    let (code, next) = match reason {
         Reason::Other => (
             "tool-not-installed",
             "correct its entry in the mise config, then run `agent boot`".into(),
@@ -19,13 +45,7 @@ pub(super) fn not_installed(name: &str, reason: &str) -> Problem {
         ),
         known => remedy(known),
     };
-    Problem::new(code, format!("{name} is not installed"), next).evidence(excerpt(reason))
-}
-
-/// An error that mise attributes to no tool.
-pub(super) fn other_error(error: &str) -> Problem {
-    let (code, next) = remedy(Reason::of(error));
-    Problem::new(code, "mise reports an error", next).evidence(excerpt(error))
+    Problem::new(code, format!("{name} is not installed"), next).evidence(excerpt(text))
 }
 
 fn remedy(reason: Reason) -> (&'static str, String) {

@@ -10,7 +10,11 @@ use crate::sys::mounts::{self, Mount};
 use crate::sys::privilege::Need;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+/// How a probe is called that had to have a name; one may be left by a power cut.
+pub(super) const PROBE: &str = ".agent-probe-";
 
 /// Something is mounted there, and it is the right thing.
 pub(super) fn mount_point(volume: &Volume, kernel: &dyn Kernel) -> Result<Mount, Problem> {
@@ -177,16 +181,23 @@ fn space(volume: &Volume, kernel: &dyn Kernel) -> Result<(), Problem> {
     }
 }
 
-/// Permission bits don't tell (access lists, squashed roots, quotas): a file is written.
+/// Permission bits don't tell (access lists, squashed roots, quotas): a file is written,
+/// one without a name where the filesystem has such (`O_TMPFILE`, open(2)).
 fn write_probe(target: &Path) -> io::Result<()> {
-    let probe = target.join(format!(".agent-probe-{}", std::process::id()));
-    let written = File::options()
-        .write(true)
-        .create_new(true)
-        .open(&probe)
-        .and_then(|mut f| f.write_all(&[0; 512]));
-    let _ = fs::remove_file(&probe);
-    written
+    let nameless = File::options().write(true).custom_flags(libc::O_TMPFILE).open(target);
+    match nameless {
+        Ok(mut file) => file.write_all(&[0; 512]),
+        Err(e)
+            if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)) =>
+        {
+            let probe = target.join(format!("{PROBE}{:016x}", fastrand::u64(..)));
+            let made = File::options().write(true).create_new(true).open(&probe);
+            let written = made.and_then(|mut file| file.write_all(&[0; 512]));
+            let _ = fs::remove_file(&probe);
+            written
+        }
+        Err(e) => Err(e),
+    }
 }
 
 fn not_writable(request: &Request, e: &io::Error) -> (OnFailure, Problem) {

@@ -1,6 +1,7 @@
 //! What an empty or old volume lacks: the skeleton, and directories that newer images
 //! expect. Runs as the sandbox user; nothing that is there is changed.
 
+use super::check::PROBE;
 use crate::config::Volume;
 use crate::config::value::OnFailure;
 use crate::journal::Problem;
@@ -64,7 +65,10 @@ pub(super) fn fill(
 /// thing on a new volume: neither makes it a used one.
 fn is_empty(target: &Path) -> bool {
     fs::read_dir(target).is_ok_and(|entries| {
-        entries.flatten().all(|e| e.file_name() == "lost+found" || e.file_name() == ".local")
+        entries.flatten().all(|e| {
+            let name = e.file_name();
+            name == "lost+found" || name == ".local" || name.to_string_lossy().starts_with(PROBE)
+        })
     })
 }
 
