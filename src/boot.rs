@@ -18,7 +18,7 @@ use crate::stub::payload::{self, Script};
 use crate::survey;
 use crate::sys::{environ, privilege, process};
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tracing::{error, info, warn};
 
 /// How a boot was asked for.
@@ -116,7 +116,7 @@ fn locked(
             ));
         }
     };
-    bootstrap::sweep(Some(&place.path));
+    sweep(&facts.user.home, &place.path);
     for note in &plan.notes {
         info!("{note}");
     }
@@ -147,7 +147,7 @@ fn locked(
 
 /// Says how it ended, from the journal itself: what is told here and what `agent
 /// status` tells is the same fold.
-fn conclude(request: &Request, ended: &BootEnded, journal: &std::path::Path) -> State {
+fn conclude(request: &Request, ended: &BootEnded, journal: &Path) -> State {
     let state = state_of(ended);
     let records = file::read(journal).map(|c| c.records).unwrap_or_default();
     let observer = status::Observer { epoch: file::epoch(), lives: &|_| true };
@@ -241,10 +241,10 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
     crate::log::start(config.log.format, config.log.level);
     let user = survey::sandbox_user(&config, &mut Vec::new());
     let bases = place::bases(&user.home, (user.uid, user.gid));
-    let Some(found) = place::find_journal(&bases, &file::epoch()) else {
-        return bootstrap::sweep(None);
+    let Some(found) = place::find_journal(&bases, &file::epoch()).found else {
+        return bootstrap::sweep(&[]);
     };
-    bootstrap::sweep(found.path.parent());
+    sweep(&user.home, found.path.parent().unwrap_or(&found.path));
     let observer =
         status::Observer { epoch: file::epoch(), lives: &|r| process::lives(r.pid, r.start_ticks) };
     let folded = status::fold(&found.contents.records, &observer);
@@ -282,6 +282,14 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
             return error!("the boot's end cannot be recorded: {e}");
         }
     }
+}
+
+/// Removes what is left of a script in this instance's state directories, that of the
+/// journal and that on the volume.
+fn sweep(home: &Path, state: &Path) {
+    let instance = state.file_name().unwrap_or_default();
+    let at_home = home.join(".local/state/agent").join(instance);
+    bootstrap::sweep(&[state, &at_home]);
 }
 
 /// Milliseconds since the last event of a kind.

@@ -7,6 +7,7 @@ use nix::sys::stat::fstat;
 use serde_json::{Map, Value};
 use std::fmt::{self, Write as _};
 use std::io;
+use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
@@ -36,7 +37,7 @@ pub fn start(format: LogFormat, level: LogLevel) {
         return;
     }
     let line = Line { format, terminal: terminal::watched() };
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).event_format(line);
+    let layer = tracing_subscriber::fmt::layer().with_writer(|| Stderr).event_format(line);
     let _ = tracing::subscriber::set_global_default(
         tracing_subscriber::registry().with(level).with(layer),
     );
@@ -53,6 +54,23 @@ fn stderr_is_the_journal() -> bool {
     };
     fstat(io::stderr())
         .is_ok_and(|s| device.parse() == Ok(s.st_dev) && inode.parse() == Ok(s.st_ino))
+}
+
+/// How long a line waits for a full pipe; then it is dropped.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Standard error that cannot stop the boot.
+struct Stderr;
+
+impl io::Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        terminal::say(&String::from_utf8_lossy(line), PATIENCE);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 struct Line {

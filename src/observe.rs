@@ -2,8 +2,9 @@
 
 use crate::config::{self, Sources};
 use crate::init;
+use crate::journal::place::Base;
 use crate::journal::status::{Observer, fold};
-use crate::journal::{Status, file, place};
+use crate::journal::{State, Status, file, place};
 use crate::survey;
 use crate::sys::process;
 use std::ffi::OsString;
@@ -23,18 +24,32 @@ pub fn status(config: Option<&Path>) -> Status {
     let user = survey::sandbox_user(&config, &mut Vec::new());
     let bases = place::bases(&user.home, (user.uid, user.gid));
     let epoch = file::epoch();
-    let Some(found) = place::find_journal(&bases, &epoch) else {
-        let places: Vec<String> = bases.iter().map(|b| b.path().display().to_string()).collect();
-        return Status::none(format!(
-            "no boot has begun here, or it found no place for its journal ({})",
-            places.join(", ")
-        ));
+    let search = place::find_journal(&bases, &epoch);
+    let closed = list(&search.closed);
+    let Some(found) = search.found else {
+        return Status::none(if search.closed.is_empty() {
+            let places = list(&bases.iter().map(Base::path).collect::<Vec<_>>());
+            format!("no boot has begun here, or it found no place for its journal ({places})")
+        } else {
+            format!(
+                "the status cannot be read: {closed}: Permission denied; ask as user {}",
+                user.name
+            )
+        });
     };
     let observer = Observer { epoch, lives: &|r| process::lives(r.pid, r.start_ticks) };
     let mut status = fold(&found.contents.records, &observer);
     status.journal = Some(found.path);
     status.unreadable_lines = found.contents.unreadable;
+    if status.state == State::None && !search.closed.is_empty() {
+        status.summary =
+            format!("{}, as far as can be read ({closed}: Permission denied)", status.summary);
+    }
     status
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// The config file of the `agent init` that this sandbox runs under, whether that is PID 1

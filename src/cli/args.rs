@@ -134,7 +134,7 @@ empty home in memory, everything else read-only, this machine's mise where it ha
 and this machine's network.
 
 Exit status: COMMAND's; without COMMAND the boot's: 0 complete, 1 failed, 2 degraded;
-64 wrong usage; 69 this machine does not allow it.
+64 wrong usage; 66 script or config cannot be used; 69 this machine does not allow it.
 
 Examples:
   agent try --bootstrap setup.sh

@@ -2,6 +2,7 @@
 
 use super::args::InternalCommand;
 use super::print;
+use crate::journal::State;
 use crate::phases::volume;
 use crate::views::status::Text;
 use crate::views::timeline::Timeline;
@@ -51,7 +52,11 @@ fn report(command: &[OsString]) -> u8 {
     let output = status.boot.as_ref().map(|b| last_lines(&b.logs.join("user-script.log")));
     let output = output.filter(|o| !o.is_empty()).map(|o| format!("\nthe script's output:\n{o}"));
     let output = output.unwrap_or_default();
-    let text = format!("{output}\n{}\n{}", Text(&status), Timeline(&status));
+    let again = match status.state {
+        State::Complete => "",
+        _ => "\nthis was a rehearsal: mend what is named above, and run `agent try` again\n",
+    };
+    let text = format!("{output}\n{}\n{}{again}", Text(&status), Timeline(&status));
     let Some((program, arguments)) = command.split_first() else {
         print(&text);
         return status.state.exit_code();

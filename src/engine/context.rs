@@ -12,7 +12,7 @@ use nix::unistd::Gid;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tracing::error;
 
 /// The running boot.
@@ -65,6 +65,12 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The deadline of the running phase.
+    pub fn phase_deadline(&self) -> Duration {
+        let mut phases = self.plan.phases.iter();
+        phases.find(|p| p.name == self.phase).map(|p| p.deadline.0).unwrap_or_default()
+    }
+
     /// The sandbox user.
     pub fn user(&self) -> &'a SandboxUser {
         &self.plan.user
@@ -102,5 +108,10 @@ impl<'a> Context<'a> {
     pub fn recorded_scripts(&self) -> Vec<Record> {
         let user = self.user();
         place::recorded_scripts(&user.home, &self.plan.instance.id, self.owner(), &self.place)
+    }
+
+    /// This instance's state directory on the volume, made where it is missing.
+    pub fn state_at_home(&self) -> Option<PathBuf> {
+        place::state_at_home(&self.user().home, &self.plan.instance.id, self.owner()).ok()
     }
 }

@@ -3,7 +3,6 @@
 use crate::config::value::human;
 use crate::plan::PhaseName;
 use crate::sys::terminal;
-use std::io::Write;
 use std::time::{Duration, Instant};
 use tokio::time;
 
@@ -39,7 +38,5 @@ pub(super) async fn while_watched<T>(phase: PhaseName, work: impl Future<Output 
 /// Rewrites the current line (`CR`, erase to its end); a log line that comes between
 /// starts at its beginning.
 fn draw(text: &str) {
-    let mut err = std::io::stderr().lock();
-    let _ = write!(err, "\r\x1b[K{text}\r");
-    let _ = err.flush();
+    terminal::say(&format!("\r\x1b[K{text}\r"), Duration::ZERO);
 }

@@ -1,17 +1,14 @@
 //! What PID 1 says of itself. It goes straight to standard error, without a logging
 //! framework that allocates and locks.
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use crate::sys::terminal;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
 /// Kubernetes shows the content of this file as the container's reason of termination.
 const TERMINATION_LOG: &str = "/dev/termination-log";
-
-/// A line longer than this is cut: more might not fit into a pipe that polls writable.
-const MAX_LINE: usize = 4096;
 
 /// A reason longer than this is cut: Kubernetes keeps 4096 bytes.
 const MAX_REASON: usize = 2048;
@@ -49,19 +46,8 @@ impl Report {
         } else {
             format!("agent: {prefix}{text}\n")
         };
-        if takes_a_line() {
-            let end = line.floor_char_boundary(MAX_LINE);
-            let _ = std::io::stderr().write_all(line.get(..end).unwrap_or_default().as_bytes());
-        }
+        terminal::say(&line, Duration::ZERO);
     }
-}
-
-/// Can standard error take a line without waiting? A pipe that polls writable takes
-/// [`MAX_LINE`] bytes at once (`pipe(7)`, PIPE_BUF).
-fn takes_a_line() -> bool {
-    let stderr = std::io::stderr();
-    let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 /// Leaves the reason where the cluster looks for it, if there is such a place.

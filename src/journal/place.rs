@@ -103,6 +103,14 @@ fn ledger_bases(home: &Path, owner: Owner) -> [Base; 2] {
     [Base::new("/var/lib", "agent"), Base::at_home(home, owner)]
 }
 
+/// Makes an instance's state directory in the user's home.
+///
+/// # Errors
+/// What the filesystem says.
+pub fn state_at_home(home: &Path, instance: &str, owner: Owner) -> io::Result<PathBuf> {
+    Base::at_home(home, owner).open(instance).map(|(_, path)| path)
+}
+
 /// An instance's open state: what a boot writes to.
 #[derive(Debug)]
 pub struct Place {
@@ -265,25 +273,53 @@ pub struct Found {
     pub contents: Contents,
 }
 
+/// What a search for the journal came to.
+#[derive(Debug, Default)]
+pub struct Search {
+    /// The journal of this life of the sandbox; else the newest of all.
+    pub found: Option<Found>,
+    /// Places that this user may not look into.
+    pub closed: Vec<PathBuf>,
+}
+
 /// Finds the journal that speaks of this life of the sandbox; else the newest of all.
-pub fn find_journal(bases: &[Base], epoch: &Epoch) -> Option<Found> {
-    let mut found: Vec<(bool, Option<jiff::Timestamp>, Found)> = bases
-        .iter()
-        .filter(|base| !base.shared || believable(&base.path()))
-        .flat_map(|base| fs::read_dir(base.path()).into_iter().flatten().flatten())
-        .filter_map(|entry| {
-            let path = entry.path().join(file::NAME);
-            let contents = file::read(&path).ok()?;
+pub fn find_journal(bases: &[Base], epoch: &Epoch) -> Search {
+    let mut search = Search::default();
+    let mut found: Vec<(bool, Option<jiff::Timestamp>, Found)> = Vec::new();
+    for base in bases.iter().filter(|base| !base.shared || believable(&base.path())) {
+        for path in journals_in(base, &mut search.closed) {
+            let contents = match file::read(&path) {
+                Ok(contents) => contents,
+                Err(e) => {
+                    if e.kind() == io::ErrorKind::PermissionDenied {
+                        search.closed.push(path);
+                    }
+                    continue;
+                }
+            };
             let last = contents.records.iter().rev().find_map(|r| match &r.event {
                 Event::BootBegan(b) => Some((b.runner.epoch == *epoch, r.at)),
                 _ => None,
             });
             let (ours, at) = last.map_or((false, None), |(ours, at)| (ours, Some(at)));
-            Some((ours, at, Found { path, contents }))
-        })
-        .collect();
+            found.push((ours, at, Found { path, contents }));
+        }
+    }
     found.sort_by_key(|(ours, at, _)| (*ours, *at));
-    found.pop().map(|(_, _, f)| f)
+    search.found = found.pop().map(|(_, _, f)| f);
+    search
+}
+
+fn journals_in(base: &Base, closed: &mut Vec<PathBuf>) -> Vec<PathBuf> {
+    match fs::read_dir(base.path()) {
+        Ok(entries) => entries.flatten().map(|e| e.path().join(file::NAME)).collect(),
+        Err(e) => {
+            if e.kind() == io::ErrorKind::PermissionDenied {
+                closed.push(base.path());
+            }
+            Vec::new()
+        }
+    }
 }
 
 /// Appends a durable event to a journal that was found.
@@ -352,9 +388,10 @@ mod tests {
         let bases = [Base::new(tmp.path(), "s")];
         open_journal(&bases, &began("mine", 7)).unwrap();
         open_journal(&bases, &began("newer", 8)).unwrap();
-        let mine = find_journal(&bases, &began("", 7).runner.epoch).unwrap();
+        let find = |init_start| find_journal(&bases, &began("", init_start).runner.epoch).found;
+        let mine = find(7).unwrap();
         assert!(mine.path.ends_with("mine/journal"));
-        let none = find_journal(&bases, &began("", 9).runner.epoch).unwrap();
+        let none = find(9).unwrap();
         assert!(none.path.ends_with("newer/journal"));
     }
 

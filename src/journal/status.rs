@@ -313,8 +313,19 @@ fn first_problem(status: &Status) -> String {
         .or_else(|| status.problems().next())
         .map_or_else(
             || format!("in {}", decided.map_or("boot", PhaseName::word)),
-            |(phase, problem)| format!("{}: {}", phase.word(), problem.message),
+            |(phase, problem)| format!("{}: {}{}", phase.word(), problem.message, reason(problem)),
         )
+}
+
+/// The evidence's first line, so that one line tells the reason too.
+fn reason(problem: &Problem) -> String {
+    const MAX: usize = 200;
+    let line = problem.evidence.as_deref().and_then(|e| e.lines().next()).unwrap_or_default();
+    match line.get(..line.floor_char_boundary(MAX)).unwrap_or_default() {
+        "" => String::new(),
+        start if start.len() < line.len() => format!(" ({start}…)"),
+        whole => format!(" ({whole})"),
+    }
 }
 
 fn under_way(status: &mut Status) {

@@ -95,7 +95,7 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
 fn recorded(end: &End, cx: &Context<'_>) -> Option<ScriptEnd> {
     match end {
         End::Exited(status) => Some(ScriptEnd::Exit(*status)),
-        End::Deadline => Some(ScriptEnd::Deadline(millis(deadline(cx)))),
+        End::Deadline => Some(ScriptEnd::Deadline(millis(cx.phase_deadline()))),
         End::NotStarted(e) => match e.raw_os_error() {
             Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => None,
             code => Some(ScriptEnd::NotStarted(code.unwrap_or(0))),
@@ -311,7 +311,7 @@ fn judge(end: &End, work: &ScriptWork, run: &ScriptRun, cx: &Context<'_>) -> Opt
             "script-deadline",
             format!(
                 "the user script did not end within {} (attempt {attempt})",
-                human(deadline(cx))
+                human(cx.phase_deadline())
             ),
             "raise bootstrap.deadline, or make the script shorter; then recreate the sandbox, or run `agent boot --again`",
         ),
@@ -331,11 +331,6 @@ fn judge(end: &End, work: &ScriptWork, run: &ScriptRun, cx: &Context<'_>) -> Opt
 
 fn log_path(cx: &Context<'_>) -> PathBuf {
     cx.place.path.join("logs/user-script.log")
-}
-
-fn deadline(cx: &Context<'_>) -> Duration {
-    let phases = cx.plan.phases.iter();
-    phases.filter(|p| p.name == cx.phase).map(|p| p.deadline.0).next().unwrap_or_default()
 }
 
 fn millis(d: Duration) -> u64 {

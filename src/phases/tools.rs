@@ -4,6 +4,7 @@
 mod mise;
 mod problems;
 
+use crate::config::value::human;
 use crate::engine::command::{self, End, Invocation, Log};
 use crate::engine::{Context, Report, redact, retry};
 use crate::journal::Problem;
@@ -114,7 +115,7 @@ impl Reconcile<'_, '_> {
 
     async fn list(&mut self, failure: Option<&Failure>) -> Result<Vec<Listed>, Problem> {
         if let Some(place) = failure.and_then(|f| f.malformed.as_ref()) {
-            return Err(problems::malformed(place));
+            return Err(problems::malformed(place, &self.last_words));
         }
         let mut log = Log::in_memory(self.log.path.clone()).map_err(|e| problems::no_log(&e))?;
         let status = self.exec_into(&self.work.list, &mut log).await?;
@@ -246,7 +247,7 @@ impl Reconcile<'_, '_> {
             }),
             End::Deadline => Problem::new(
                 "tools-deadline",
-                format!("mise {what} did not end within the phase's deadline"),
+                format!("mise {what} did not end within the phase's {}", human(self.cx.phase_deadline())),
                 "look at the log for what it waits for; raise tools.deadline where the network is slow",
             )
             .evidence(excerpt(&self.log.output())),

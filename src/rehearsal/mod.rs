@@ -87,14 +87,27 @@ impl Program {
     }
 }
 
+/// Why there is no rehearsal: one line with the way out.
+#[derive(Debug)]
+pub enum Refusal {
+    /// What was asked for can't be read, or is wrong.
+    Request(String),
+    /// This machine doesn't let it happen.
+    Machine(String),
+}
+
 /// Rehearses, and returns COMMAND's status, or the state of the boot as `agent status`
 /// tells it.
 ///
 /// # Errors
-/// One line that says why this machine or this request can't be rehearsed, and the way out.
-pub fn run(request: &Request) -> Result<u8, String> {
-    let (told, _open) = prepare(request)?;
-    let json = serde_json::to_vec(&told).map_err(|e| e.to_string())?;
+/// See [`Refusal`].
+pub fn run(request: &Request) -> Result<u8, Refusal> {
+    let (told, _open) = prepare(request).map_err(Refusal::Request)?;
+    enter(&told).map_err(Refusal::Machine)
+}
+
+fn enter(told: &Stage) -> Result<u8, String> {
+    let json = serde_json::to_vec(told).map_err(|e| e.to_string())?;
     namespaces::give_up_root().map_err(|e| {
         format!("root cannot become nobody for the rehearsal: {e}; run it as an ordinary user")
     })?;
@@ -146,10 +159,17 @@ fn prepare(request: &Request) -> Result<(Stage, Vec<File>), String> {
         resolver: fs::canonicalize("/etc/resolv.conf")
             .ok()
             .and_then(|path| Some((path.clone(), fs::read_to_string(path).ok()?))),
-        hidden_home: std::env::var_os("HOME").map(PathBuf::from).filter(|h| h.is_absolute()),
+        hidden_home: std::env::var_os("HOME").map(PathBuf::from).filter(|h| may_be_hidden(h)),
         command: request.command.iter().map(|c| c.as_bytes().to_vec()).collect(),
     };
     Ok((told, kept))
+}
+
+/// A home that isn't also what the sandbox lives on.
+fn may_be_hidden(home: &Path) -> bool {
+    const NEEDED: &[&str] =
+        &["/", "/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr", "/var"];
+    home.is_absolute() && !NEEDED.iter().any(|needed| home == Path::new(needed))
 }
 
 fn read_script(path: &Path) -> Result<Script, String> {

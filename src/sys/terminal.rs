@@ -1,7 +1,10 @@
-//! The controlling terminal.
+//! The controlling terminal, and standard error.
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
 
 /// Is standard error a terminal, so that a person is watching?
 pub fn watched() -> bool {
@@ -12,4 +15,24 @@ pub fn watched() -> bool {
 /// own group. Signals must be blocked, else a background process is stopped.
 pub fn take_foreground() {
     let _ = unistd::tcsetpgrp(io::stdin(), unistd::getpgrp());
+}
+
+/// The most that standard error takes at once from this program; a pipe that polls
+/// writable has that much room (`pipe(7)`, PIPE_BUF).
+const MAX_LINE: usize = 4096;
+
+/// Writes one line to standard error, cut at 4096 bytes, if it takes one within
+/// `patience`; else the line is dropped. Whoever reads the other end of a pipe must not
+/// be able to stop a boot or PID 1, and the journal holds the truth.
+pub fn say(line: &str, patience: Duration) {
+    let mut stderr = io::stderr().lock();
+    let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::ZERO);
+    if poll(&mut fds, patience).is_ok_and(|ready| ready > 0) {
+        let cut = line.floor_char_boundary(MAX_LINE - 1);
+        let _ = match line.get(..cut) {
+            Some(start) if cut < line.len() => stderr.write_all(format!("{start}\n").as_bytes()),
+            _ => stderr.write_all(line.as_bytes()),
+        };
+    }
 }

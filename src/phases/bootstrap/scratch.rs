@@ -24,11 +24,13 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// Writes the script where it can be kept private: in memory first, so that a power
-    /// cut leaves nothing; else in the state directory.
-    /// A program (`executed`) needs a place that lets it be executed.
+    /// cut leaves nothing; else in the state directory, at last in the one on the volume. A
+    /// program (`executed`) needs a place that lets it be executed.
     pub(super) fn write(bytes: &[u8], executed: bool, cx: &Context<'_>) -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for base in candidates(Some(&cx.place.path)) {
+        let mut bases = candidates(&[&cx.place.path]);
+        bases.extend(cx.state_at_home());
+        for base in bases {
             if executed && files::space(&base).is_ok_and(|s| s.noexec) {
                 last = io::Error::other("every place for it is mounted noexec");
                 continue;
@@ -72,19 +74,13 @@ impl Drop for Scratch {
     }
 }
 
-/// Directories in memory, then the state directory.
-fn candidates(state: Option<&Path>) -> Vec<PathBuf> {
+/// Directories in memory, then the state directories.
+fn candidates(states: &[&Path]) -> Vec<PathBuf> {
     let runtime =
         std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_absolute());
-    let in_memory = state
-        .map(Path::to_owned)
-        .into_iter()
-        .chain(runtime)
-        .chain(["/dev/shm".into(), "/tmp".into()])
-        .filter(|p| files::in_memory(p));
-    let mut all: Vec<PathBuf> = in_memory.collect();
-    all.extend(state.map(Path::to_owned));
-    all
+    let states = states.iter().map(|p| p.to_path_buf());
+    let in_memory = states.clone().chain(runtime).chain(["/dev/shm".into(), "/tmp".into()]);
+    in_memory.filter(|p| files::in_memory(p)).chain(states).collect()
 }
 
 /// How this sandbox's directories begin: others may share its memory filesystems.
@@ -92,12 +88,13 @@ fn own_prefix() -> String {
     format!("{PREFIX}{:x}-", file::epoch().pid_namespace)
 }
 
-/// Removes what a boot that was killed left of its script.
-pub fn sweep(state: Option<&Path>) {
+/// Removes what a boot that was killed left of its script. `states` are this instance's
+/// state directories.
+pub fn sweep(states: &[&Path]) {
     let own = own_prefix();
-    for base in candidates(state) {
-        // The state directory is this instance's alone; its earlier lives had other names.
-        let prefix = if state == Some(&base) { PREFIX } else { own.as_str() };
+    for base in candidates(states) {
+        // A state directory is this instance's alone; its earlier lives had other names.
+        let prefix = if states.contains(&base.as_path()) { PREFIX } else { own.as_str() };
         for entry in fs::read_dir(&base).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(prefix) {
                 let _ = fs::remove_dir_all(entry.path());

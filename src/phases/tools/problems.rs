@@ -25,12 +25,22 @@ pub(super) fn of(failure: &Failure) -> Vec<Problem> {
     let others = failure.other.iter().filter_map(|text| match Reason::of(text) {
         Reason::Certificate if !failure.tools.is_empty() => None,
         Reason::Other if stale_lock && text.contains("mise.lock") => None,
+        Reason::StaleLock => Some(stale_lock_problem(failure)),
         reason => {
             let (code, next) = remedy(reason);
             Some(Problem::new(code, "mise reports an error", next).evidence(excerpt(text)))
         }
     });
     tools.chain(others).collect()
+}
+
+/// Both of mise's lines: that the lockfile is behind, and why it can't be brought forward.
+fn stale_lock_problem(failure: &Failure) -> Problem {
+    let (code, next) = remedy(Reason::StaleLock);
+    let lines: Vec<&str> =
+        failure.other.iter().map(String::as_str).filter(|t| t.contains("lock")).collect();
+    Problem::new(code, "the image's lockfile does not name every tool that is declared", next)
+        .evidence(excerpt(&lines.join("\n")))
 }
 
 fn not_installed(name: &str, text: &str, reason: Reason) -> Problem {
@@ -75,7 +85,7 @@ fn remedy(reason: Reason) -> (&'static str, String) {
 }
 
 /// A config file that is no TOML.
-pub(super) fn malformed(place: &str) -> Problem {
+pub(super) fn malformed(place: &str, last_words: &str) -> Problem {
     Problem::new(
         "mise-config-malformed",
         format!(
@@ -83,6 +93,7 @@ pub(super) fn malformed(place: &str) -> Problem {
         ),
         format!("edit {}", place.split(':').next().unwrap_or(place)),
     )
+    .evidence(last_words)
 }
 
 /// No log, no phase: mise's reasons would be lost.
