@@ -73,7 +73,11 @@ pub fn sandbox_user(config: &Config, notes: &mut Vec<String>) -> SandboxUser {
             "the config names another user, but the agent runs as {euid} and cannot change"
         ));
     }
-    if euid == 0 && uid == 0 && wanted.name.as_deref().is_none_or(|n| n != "root") {
+    if euid == 0
+        && uid == 0
+        && unknown_user(config).is_none()
+        && wanted.name.as_deref().is_none_or(|n| n != "root")
+    {
         notes.push("no sandbox user is configured: everything runs as root".into());
     }
     let gid = if euid == 0 {

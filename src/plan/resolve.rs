@@ -92,7 +92,7 @@ fn unknown_user(who: &str) -> Problem {
     Problem::new(
         "user-unknown",
         format!("the sandbox user {who} is not known here"),
-        "correct [user], add the account to the image, or write its name, uid, gid and home there",
+        "correct [user], add the account to the image, or write its name, uid, gid and home there; nothing is started as root instead, whatever boot.on_failure says",
     )
 }
 

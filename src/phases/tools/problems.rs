@@ -15,12 +15,12 @@ pub(super) fn of(failure: &Failure) -> Vec<Problem> {
     // a lockfile's error apart from the reason why it can't be written.
     let certificate = failure.has(Reason::Certificate);
     let stale_lock = failure.has(Reason::StaleLock);
-    let tools = failure.tools.iter().map(|(name, text)| {
-        let reason = match Reason::of(text) {
-            Reason::Network if certificate => Reason::Certificate,
-            reason => reason,
-        };
-        not_installed(name, text, reason)
+    let tools = failure.tools.iter().map(|(name, text)| match Reason::of(text) {
+        Reason::Network if certificate => {
+            let why = failure.other.iter().find(|t| Reason::of(t) == Reason::Certificate);
+            not_installed(name, why.unwrap_or(text), Reason::Certificate)
+        }
+        reason => not_installed(name, text, reason),
     });
     let others = failure.other.iter().filter_map(|text| match Reason::of(text) {
         Reason::Certificate if !failure.tools.is_empty() => None,
