@@ -58,9 +58,17 @@ fn a_key_outside_of_any_section_is_an_error() {
 }
 
 #[test]
-fn a_table_in_place_of_a_list_and_the_reverse_are_errors() {
-    refused("[volume]\ntarget = \"/data\"\n", Some((1, 1)), &["expected a sequence"]);
-    refused("[[boot]]\ndeadline = \"5m\"\n", Some((1, 1)), &["boot"]);
+fn a_table_in_place_of_a_list_is_an_error() {
+    refused("[volume]\ntarget = \"/data\"\n", Some((1, 1)), &["this is a table, expected a list"]);
+}
+
+/// Keys have names: a list of values must not be taken for them in the order of the source.
+#[test]
+fn a_list_in_place_of_a_table_is_an_error() {
+    let expected = "this is a list, expected a table";
+    refused("boot = [\"hold\", \"5m\", \"5s\"]\n", Some((1, 8)), &[expected]);
+    refused("[[boot]]\ndeadline = \"5m\"\n", Some((1, 1)), &[expected]);
+    refused("volume = [[\"/data\"]]\n", Some((1, 11)), &[expected]);
 }
 
 /// The counterpart of the tests above: what they misspell is accepted in its right form.

@@ -122,7 +122,6 @@ fn a_variable_has_a_name_that_shells_can_read() {
     accepted("[bootstrap.environment]\n_A1 = \"x\"\n");
 }
 
-/// The script's bytes travel through these two names.
 #[test]
 fn the_home_of_the_user_may_be_a_volume_by_its_short_name() {
     accepted("[[volume]]\ntarget = \"~\"\n");

@@ -47,7 +47,7 @@ fn numbers_lists_tables_and_truth_values_are_read_as_toml() {
     let passed = tools["install"]["environment"]["pass"].as_array().unwrap();
     assert!(passed.contains(&"FOO_*".into()), "{passed:?}");
     assert_eq!(json["deadline"], 120_000);
-    assert_eq!(phase(&json, "user-script")["work"]["kind"], "skip");
+    assert!(phase(&json, "user-script")["work"]["problem"].is_null(), "it is optional: {json}");
 }
 
 #[test]
@@ -74,9 +74,9 @@ fn an_unknown_key_of_a_variable_is_an_error_and_the_nearest_is_offered() {
 
 #[test]
 fn an_unknown_section_of_a_variable_is_an_error() {
-    plan("", &[("AGENT__BOOTT__DEADLINE", "5m")])
-        .expect(1)
-        .says("environment variable AGENT__BOOTT__DEADLINE: unknown key `boott`; did you mean `boot`?");
+    plan("", &[("AGENT__BOOTT__DEADLINE", "5m")]).expect(1).says(
+        "environment variable AGENT__BOOTT__DEADLINE: unknown key `boott`; did you mean `boot`?",
+    );
 }
 
 #[test]
@@ -93,8 +93,8 @@ fn a_bad_value_of_a_variable_is_an_error() {
     let cases = [
         ("AGENT__BOOT__DEADLINE", "soon", "is not a length of time"),
         ("AGENT__BOOT__ON_FAILURE", "panic", "unknown value `panic`; valid here: exit, hold"),
-        ("AGENT__TOOLS__ATTEMPTS", "many", "string \"many\""),
-        ("AGENT__USER__UID", "-1", "u32"),
+        ("AGENT__TOOLS__ATTEMPTS", "many", "whole number"),
+        ("AGENT__USER__UID", "-1", "whole number"),
     ];
     for (name, value, part) in cases {
         plan("", &[(name, value)])

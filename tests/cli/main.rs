@@ -1,6 +1,13 @@
 //! The command line: what each command says, its exit status, and every error that a
 //! configuration can have. Needs nothing but the program: no namespaces, no root.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by a panic; its helpers are no production code"
+)]
+
 #[path = "../util/mod.rs"]
 mod util;
 

@@ -34,6 +34,24 @@ fn an_old_volume_does_not_make_a_status() {
     assert_eq!(idle.status().state(), "none");
 }
 
+/// Another user than the sandbox's may not look into the home. Not to be allowed to look is
+/// not the same as nothing to see.
+#[test]
+fn a_status_that_cannot_be_read_says_so() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    let sandbox = Recipe::on(&volume).start(IDLE);
+    assert_eq!(sandbox.settled().state(), "complete");
+    sandbox.exec(&["chmod", "700", "/home/iteron"]).good();
+    // Root without a capability is a user like any other.
+    let status = sandbox.exec_with(&["--user=0"], &["agent", "status"]);
+    let text = status.stdout + &status.stderr;
+    assert_ne!(status.status, 0, "{text}");
+    assert!(text.contains("Permission denied"), "{text}");
+}
+
 /// A PID 1 without handlers is deaf to TERM (`pid_namespaces(7)`): stopping it takes
 /// podman's whole patience. So the stop tests measure the agent, not podman.
 #[test]

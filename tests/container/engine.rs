@@ -142,7 +142,8 @@ pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() ->
 /// names: the image has nothing of it.
 pub(crate) fn network_arguments() -> Vec<String> {
     const CA_INSIDE: &str = "/etc/test-ca.crt";
-    let mut arguments = Vec::new();
+    // A registry's answer that stalls is given up in seconds, not minutes, and asked for again.
+    let mut arguments = vec!["--env=npm_config_fetch_timeout=10000".to_owned()];
     let named = |n: &str| std::env::var(n).ok().filter(|v| Path::new(v).is_file());
     if let Some(bundle) = named("NODE_EXTRA_CA_CERTS").or_else(|| named("SSL_CERT_FILE")) {
         arguments.push(format!("--volume={bundle}:{CA_INSIDE}:ro"));

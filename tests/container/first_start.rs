@@ -3,6 +3,7 @@
 use crate::engine::{podman, ready};
 use crate::guard::{Files, Volume};
 use crate::sandbox::{IDLE, Recipe};
+use crate::seen::keep_sample;
 
 /// Also the one test whose flags are the contract's with nothing left out, the default
 /// network included.
@@ -15,7 +16,8 @@ fn a_fresh_volume_becomes_a_ready_sandbox() {
     let sandbox = Recipe::on(&volume).network().start(IDLE);
     let status = sandbox.settled();
     assert_eq!(status.state(), "complete", "{}", sandbox.logs());
-    assert!(sandbox.name.len() > 8 && status.instance().len() == 12, "{}", status.instance());
+    assert_eq!(status.instance().len(), 12, "the container's id, as podman shows it");
+    keep_sample("complete", &sandbox.exec(&["agent", "status"]).stdout);
     // A tool of the baseline runs without a shell, a login or an activation.
     assert!(sandbox.exec(&["cowsay", "ready"]).good().contains("ready"));
     sandbox.sh("test -d ~/.local/bin && test -e ~/.bashrc").good();
@@ -23,19 +25,18 @@ fn a_fresh_volume_becomes_a_ready_sandbox() {
 
 /// What the flags promise is what the sandbox has: the tests below lean on it.
 #[test]
-fn the_sandbox_has_no_privilege() {
+fn neither_pid_1_nor_the_workload_has_any_privilege() {
     if !ready() {
         return;
     }
     let volume = Volume::new();
-    let sandbox = Recipe::on(&volume).start(IDLE);
-    sandbox.settled();
-    // PID 1, and the workload below it.
-    let status = sandbox.sh("cat /proc/1/status /proc/$(pgrep -o sleep || echo 1)/status").good();
-    assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
-    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
-    assert!(!status.contains("Uid:\t0"), "{status}");
-    assert_ne!(sandbox.sh("touch /etc/x").status, 0, "the root is read-only");
+    let line = "cat /proc/1/status /proc/self/status; touch /etc/x || echo read-only";
+    let (_sandbox, output) = Recipe::on(&volume).run(&["sh", "-c", line]);
+    let status = output.good();
+    assert_eq!(status.matches("CapEff:\t0000000000000000").count(), 2, "{status}");
+    assert_eq!(status.matches("NoNewPrivs:\t1").count(), 2, "{status}");
+    assert_eq!(status.matches("Uid:\t1000\t1000\t1000\t1000").count(), 2, "{status}");
+    assert!(status.contains("read-only"), "{status}");
 }
 
 /// `nocopy` leaves the image's files out: the agent fills the home from the skeleton.
@@ -45,8 +46,9 @@ fn an_empty_volume_gets_the_skeleton_and_the_users_directory_for_programs() {
         return;
     }
     let volume = Volume::new();
-    let sandbox =
-        Recipe::bare().argument(&format!("--volume={}", volume.at_home_with("U,nocopy"))).start(IDLE);
+    let sandbox = Recipe::bare()
+        .argument(&format!("--volume={}", volume.at_home_with("U,nocopy")))
+        .start(IDLE);
     let status = sandbox.settled();
     assert_eq!(status.state(), "complete", "{}", sandbox.logs());
     assert!(status.notes().contains("skeleton files"), "{}", status.notes());
@@ -64,6 +66,19 @@ fn the_workload_finds_programs_in_the_contracts_order() {
     let expected = "PATH=/home/iteron/.local/bin:/home/iteron/.local/share/mise/shims:";
     let said = output.good();
     assert!(said.contains(expected) && said.contains("HOME=/home/iteron"), "{said}");
+}
+
+/// Login shells too (tmux starts those), although `/etc/profile` sets a PATH of its own.
+#[test]
+fn a_login_shell_finds_the_tools() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    let sandbox = Recipe::on(&volume).start(IDLE);
+    sandbox.settled();
+    let path = sandbox.exec(&["bash", "-lc", "cowsay moo && echo $PATH"]).good();
+    assert!(path.contains("moo") && path.contains("/home/iteron/.local/bin:"), "{path}");
 }
 
 /// `--tmpfs /tmp:noexec` and no other tmpfs: the script has no place to be executed from.
@@ -133,6 +148,7 @@ fn a_wait_that_is_too_short_says_running() {
     sandbox.wait_for_file("/home/iteron/ran");
     let waited = sandbox.exec(&["agent", "status", "--wait", "--timeout", "300ms"]);
     assert_eq!(waited.status, 3, "{}", waited.stdout);
+    keep_sample("running", &waited.stdout);
     assert!(waited.stdout.contains("running: user-script"), "{}", waited.stdout);
 }
 

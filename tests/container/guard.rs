@@ -44,6 +44,26 @@ impl Drop for Volume {
     }
 }
 
+/// A secret that podman keeps.
+pub(crate) struct Secret {
+    pub(crate) name: String,
+}
+
+impl Secret {
+    pub(crate) fn new(text: &str) -> Self {
+        let file = Files::one("secret", text);
+        let name = unique("secret");
+        podman(&["secret", "create", &name, &file.path("secret").display().to_string()]).good();
+        Self { name }
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        podman(&["secret", "rm", &self.name]);
+    }
+}
+
 /// An image made from the one under test.
 pub(crate) struct Image {
     pub(crate) name: String,
@@ -82,7 +102,10 @@ pub(crate) struct Files {
 impl Files {
     /// A directory with one file.
     pub(crate) fn one(name: &str, text: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
         let dir = TempDir::new().unwrap();
+        // The directory itself may be mounted too.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         write(&dir.path().join(name), text);
         Self { dir }
     }

@@ -17,6 +17,13 @@
 //! cargo test --test container -- --test-threads 4
 //! ```
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by a panic; its helpers are no production code"
+)]
+
 mod engine;
 mod guard;
 mod sandbox;

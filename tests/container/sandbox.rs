@@ -1,8 +1,10 @@
 //! A container as the contract starts it, and what can be asked of it from outside.
 
-use crate::engine::{LIMIT, Output, image, network_arguments, podman, podman_command, run, wait_for};
+use crate::engine::{
+    LIMIT, Output, image, network_arguments, podman, podman_command, run, wait_for,
+};
 use crate::guard::{Volume, unique};
-use crate::seen::Seen;
+use crate::seen::{Seen, keep_sample};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use std::process::Command;
@@ -127,6 +129,15 @@ pub(crate) fn seed(volume: &Volume, path: &str, text: &str) {
     output.good();
 }
 
+/// Gives a volume to root, as one is that was made by hand.
+#[track_caller]
+pub(crate) fn give_to_root(volume: &Volume) {
+    let (_gone, output) = Recipe::with(&["--user=0", "--entrypoint=chown"])
+        .argument(&format!("--volume={}", volume.at_home_with("nocopy")))
+        .run(&["0:0", "/home/iteron"]);
+    output.good();
+}
+
 /// A container; removed when this value goes.
 pub(crate) struct Sandbox {
     pub(crate) name: String,
@@ -157,18 +168,30 @@ impl Sandbox {
     /// The status once the boot has ended.
     #[track_caller]
     pub(crate) fn settled(&self) -> Seen {
-        Seen::of(&self.exec(&["agent", "status", "--json", "--wait", "--timeout", "60s"]))
+        Seen::of(&self.exec(&["agent", "status", "--json", "--wait", "--timeout", "100s"]))
     }
 
-    /// The boot ends with this problem; what `agent status` prints of it is returned, and
-    /// kept as a sample where samples are wanted.
+    /// The boot ends in this state with this problem among others. Returns what a program
+    /// and what a person sees of it.
     #[track_caller]
-    pub(crate) fn shows(&self, state: &str, code: &str) -> (Seen, String) {
+    pub(crate) fn expects(&self, state: &str, code: &str) -> (Seen, String) {
         let seen = self.settled();
         let text = self.exec(&["agent", "status"]).stdout;
         assert_eq!(seen.state(), state, "{text}");
-        assert!(seen.codes().contains(&code.to_owned()), "no {code} in {:?}:\n{text}", seen.codes());
-        crate::seen::keep_sample(code, &text);
+        assert!(
+            seen.codes().contains(&code.to_owned()),
+            "no {code} in {:?}:\n{text}",
+            seen.codes()
+        );
+        (seen, text)
+    }
+
+    /// The same, and what a person sees is kept where samples are wanted: one test shows a
+    /// code, others expect it.
+    #[track_caller]
+    pub(crate) fn shows(&self, state: &str, code: &str) -> (Seen, String) {
+        let (seen, text) = self.expects(state, code);
+        keep_sample(code, &text);
         (seen, text)
     }
 

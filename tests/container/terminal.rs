@@ -1,6 +1,6 @@
 //! `podman run -it`: the workload has the terminal.
 
-use crate::engine::{ready, wait_for};
+use crate::engine::ready;
 use crate::guard::Volume;
 use crate::sandbox::{Recipe, Sandbox};
 use nix::pty::openpty;
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::Child;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -17,6 +17,8 @@ struct OnTerminal {
     child: Child,
     keyboard: File,
     screen: Arc<Mutex<String>>,
+    /// How much of the screen has been looked at.
+    read: usize,
     _sandbox: Sandbox,
 }
 
@@ -38,19 +40,38 @@ impl OnTerminal {
                 shown.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..n]));
             }
         });
-        Self { child, keyboard, screen, _sandbox: sandbox }
+        Self { child, keyboard, screen, read: 0, _sandbox: sandbox }
     }
 
-    fn see(&self, text: &str) {
-        wait_for(text, PATIENCE, || self.screen.lock().unwrap().contains(text).then_some(()));
+    /// Waits for a text behind what was seen before.
+    #[track_caller]
+    fn see(&mut self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let screen = self.screen.lock().unwrap().clone();
+            if let Some(at) = screen[self.read..].find(text) {
+                self.read += at + text.len();
+                return;
+            }
+            assert!(Instant::now() < end, "no {text:?} on the screen:\n{screen}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
+    #[track_caller]
     fn ended(&mut self) -> i32 {
-        wait_for("podman's end", PATIENCE, || self.child.try_wait().unwrap()).code().unwrap()
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap();
+            }
+            assert!(Instant::now() < end, "no end:\n{}", self.screen.lock().unwrap());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
 
@@ -112,11 +133,19 @@ fn a_shell_has_job_control() {
     }
     let volume = Volume::new();
     let mut terminal = OnTerminal::start(Recipe::on(&volume), &["bash", "--norc", "-i"]);
-    terminal.press("sleep 100\r");
-    std::thread::sleep(Duration::from_millis(500));
+    terminal.see("bash-");
+    // The kernel's line discipline, not bash, makes a signal of the key: it must be in
+    // force, and the foreground group must be the job's.
+    terminal.press("echo start; sh -c 'echo run''ning; exec sleep 100'\r");
+    terminal.see("running");
     terminal.press("\u{1a}");
     terminal.see("Stopped");
-    terminal.press("kill %1; exit 11\r");
+    terminal.see("bash-");
+    terminal.press("fg\r");
+    terminal.see("exec sleep 100'");
+    terminal.press("\u{3}");
+    terminal.see("bash-");
+    terminal.press("exit 11\r");
     assert_eq!(terminal.ended(), 11);
     let screen = terminal.screen.lock().unwrap().clone();
     assert!(!screen.contains("no job control"), "{screen}");

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -15,22 +15,22 @@ use tempfile::TempDir;
 
 /// No test waits longer for one program. It is long because machines that run tests are
 /// shared and slow; a test that gets here has failed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Who runs the tests where they are started by root: a user with no rights at all.
-pub const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 /// What the program sees of this machine's environment: nothing that a developer may
 /// have set for an agent of their own.
-pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The program under test, where the build left it.
-pub fn built() -> &'static Path {
+pub(crate) fn built() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_agent"))
 }
 
 /// The program as a command with a known environment.
-pub fn agent(arguments: &[&str]) -> Command {
+pub(crate) fn agent(arguments: &[&str]) -> Command {
     let mut command = Command::new(built());
     command.args(arguments);
     clean(&mut command);
@@ -38,17 +38,17 @@ pub fn agent(arguments: &[&str]) -> Command {
 }
 
 /// Gives `command` a known environment.
-pub fn clean(command: &mut Command) {
+pub(crate) fn clean(command: &mut Command) {
     command.env_clear().env("PATH", PATH).env("HOME", "/nonexistent").current_dir("/");
 }
 
 /// Are the tests run by root?
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
 /// `program` run by somebody who is not root: as it is, or with root given up.
-pub fn unprivileged(program: impl AsRef<Path>) -> Command {
+pub(crate) fn unprivileged(program: impl AsRef<Path>) -> Command {
     let program = program.as_ref();
     let mut command = Command::new(if is_root() { Path::new("setpriv") } else { program });
     if is_root() {
@@ -62,14 +62,14 @@ pub fn unprivileged(program: impl AsRef<Path>) -> Command {
 
 /// A fresh directory on a disk (what must survive a restart must not be in memory), open to
 /// the user that [`unprivileged`] programs run as.
-pub fn fresh() -> TempDir {
+pub(crate) fn fresh() -> TempDir {
     let dir = tempfile::Builder::new().prefix("agent-test-").tempdir_in("/var/tmp").unwrap();
     give(dir.path(), 0o755);
     dir
 }
 
 /// Gives `path` to the user that [`unprivileged`] programs run as.
-pub fn give(path: &Path, mode: u32) {
+pub(crate) fn give(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     if is_root() {
         chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
@@ -77,7 +77,7 @@ pub fn give(path: &Path, mode: u32) {
 }
 
 /// A directory in `parent`, given away.
-pub fn directory(parent: &Path, name: &str) -> PathBuf {
+pub(crate) fn directory(parent: &Path, name: &str) -> PathBuf {
     let path = parent.join(name);
     fs::create_dir_all(&path).unwrap();
     give(&path, 0o755);
@@ -85,7 +85,7 @@ pub fn directory(parent: &Path, name: &str) -> PathBuf {
 }
 
 /// A file in `parent`, readable by all.
-pub fn file(parent: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+pub(crate) fn file(parent: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     let path = parent.join(name);
     fs::write(&path, content).unwrap();
     give(&path, 0o644);
@@ -94,7 +94,7 @@ pub fn file(parent: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
 
 /// The program where [`unprivileged`] users can reach it: as it was built, or a copy in
 /// `dir` where a directory above is closed to them.
-pub fn reachable(dir: &Path) -> PathBuf {
+pub(crate) fn reachable(dir: &Path) -> PathBuf {
     let open = |p: &Path| p.metadata().is_ok_and(|m| m.mode() & 0o001 != 0);
     if !is_root() || built().ancestors().all(open) {
         return built().into();
@@ -107,47 +107,47 @@ pub fn reachable(dir: &Path) -> PathBuf {
 
 /// How a program ended and what it said.
 #[derive(Debug)]
-pub struct Ended {
-    pub status: ExitStatus,
-    pub stdout: String,
-    pub stderr: String,
-    pub took: Duration,
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) took: Duration,
 }
 
 impl Ended {
     /// The exit status; -1 where a signal ended it.
-    pub fn code(&self) -> i32 {
+    pub(crate) fn code(&self) -> i32 {
         self.status.code().unwrap_or(-1)
     }
 
     /// Both streams, for a search.
-    pub fn all(&self) -> String {
+    pub(crate) fn all(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
     }
 
     /// Standard output as JSON.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("no JSON ({e}): {self:#?}"))
     }
 
     /// Asserts the exit status and shows everything where it is another.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(self.code(), code, "{self:#?}");
         self
     }
 
     /// Asserts that standard error says `part`.
     #[track_caller]
-    pub fn says(self, part: &str) -> Self {
+    pub(crate) fn says(self, part: &str) -> Self {
         assert!(self.stderr.contains(part), "{part:?} is not said: {self:#?}");
         self
     }
 }
 
 /// A program that runs. It and its process group are killed where the test ends first.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     stdout: File,
     stderr: File,
@@ -157,7 +157,7 @@ pub struct Running {
 /// Starts `command` with its output in files: a daemon that it leaves cannot keep the test
 /// waiting for the end of a stream.
 #[track_caller]
-pub fn start(mut command: Command) -> Running {
+pub(crate) fn start(mut command: Command) -> Running {
     let stdout = tempfile::tempfile().unwrap();
     let stderr = tempfile::tempfile().unwrap();
     command.stdin(Stdio::null());
@@ -169,24 +169,29 @@ pub fn start(mut command: Command) -> Running {
 
 /// Runs `command` to its end.
 #[track_caller]
-pub fn run(command: Command) -> Ended {
+pub(crate) fn run(command: Command) -> Ended {
     start(command).end()
 }
 
 impl Running {
     /// Its process id.
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
     }
 
     /// Has it ended?
-    pub fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
+    }
+
+    /// What it has said so far, for a test that fails.
+    pub(crate) fn take_output(&mut self) -> (String, String) {
+        (text(&mut self.stdout), text(&mut self.stderr))
     }
 
     /// Waits for its end.
     #[track_caller]
-    pub fn end(mut self) -> Ended {
+    pub(crate) fn end(mut self) -> Ended {
         let limit = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -205,11 +210,6 @@ impl Running {
             took: self.began.elapsed(),
         }
     }
-
-    /// What it has written to standard error so far.
-    pub fn stderr(&mut self) -> String {
-        text(&mut self.stderr)
-    }
 }
 
 impl Drop for Running {
@@ -223,7 +223,6 @@ impl Drop for Running {
 }
 
 fn text(file: &mut File) -> String {
-    // The writers share the offset: it is put back to the end, where they go on.
     let mut bytes = Vec::new();
     file.rewind().unwrap();
     file.read_to_end(&mut bytes).unwrap();
@@ -232,14 +231,14 @@ fn text(file: &mut File) -> String {
 
 /// Sends signal number `n` to `pid`, or to the group `-pid`; real-time ones too, which nix
 /// has no name for.
-pub fn signal(pid: i32, n: i32) {
-    let script = format!("kill -{n} -- {pid}");
+pub(crate) fn signal(pid: i32, n: i32) {
+    let script = format!("kill -{n} {pid}");
     let _ = Command::new("/bin/sh").args(["-c", &script]).stderr(Stdio::null()).status();
 }
 
 /// Waits until `done` gives something.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     let limit = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = done() {
@@ -252,20 +251,15 @@ pub fn eventually<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
 
 /// The child of process `pid`, once it has one.
 #[track_caller]
-pub fn child_of(pid: i32) -> i32 {
+pub(crate) fn child_of(pid: i32) -> i32 {
     eventually(&format!("a child of {pid}"), || children(pid).first().copied())
 }
 
 /// The children of process `pid`.
-pub fn children(pid: i32) -> Vec<i32> {
+pub(crate) fn children(pid: i32) -> Vec<i32> {
     fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
         .unwrap_or_default()
         .split_whitespace()
         .filter_map(|n| n.parse().ok())
         .collect()
-}
-
-/// How a signal shows in a status: by its own end where a program let it through.
-pub fn killed_by(status: ExitStatus) -> Option<i32> {
-    status.signal()
 }

@@ -1,0 +1,99 @@
+//! What was broken, killed or cut off is repaired by the next start.
+
+use crate::engine::ready;
+use crate::guard::Volume;
+use crate::sandbox::{IDLE, Recipe, seed};
+use crate::tools::{TOOL, add_tool, answers};
+
+/// mise takes an emptied directory for an installed tool; the agent looks into it.
+#[test]
+fn an_emptied_install_directory_is_installed_again() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    let first = Recipe::on(&volume).network().start(IDLE);
+    first.settled();
+    add_tool(&first);
+    first.sh("find $(mise where npm:semver) -mindepth 1 -delete").good();
+    assert_ne!(first.exec(&["semver", "1.2.3"]).status, 0, "the damage is done");
+    drop(first);
+    let second = Recipe::on(&volume).network().start(IDLE);
+    let status = second.settled();
+    assert_eq!(status.state(), "complete", "{}", second.logs());
+    assert!(status.notes().contains("installed again"), "{}", status.notes());
+    answers(&second);
+}
+
+/// Without a network it cannot be repaired, and that is said of this tool.
+#[test]
+fn an_emptied_install_directory_that_cannot_be_repaired_is_named() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    let first = Recipe::on(&volume).network().start(IDLE);
+    first.settled();
+    add_tool(&first);
+    // The installer's store would do as a network.
+    first.sh("find $(mise where npm:semver) -mindepth 1 -delete; rm -rf ~/.cache/mise").good();
+    drop(first);
+    let second = Recipe::on(&volume).start(IDLE);
+    let status = second.settled();
+    assert_eq!(status.state(), "degraded", "{}", second.logs());
+    assert!(!status.installed(TOOL));
+    assert!(status.summary().contains("npm:semver"), "{}", status.summary());
+}
+
+/// A larger tool, so that there is a middle to be killed in.
+const LARGE: &str = "[tools]\n\"npm:typescript\" = \"5.6.3\"\n";
+
+#[test]
+fn a_mise_killed_half_way_is_named_and_repaired_at_the_next_start() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    let sandbox = Recipe::on(&volume).network().start(IDLE);
+    assert_eq!(sandbox.settled().state(), "complete", "{}", sandbox.logs());
+    sandbox
+        .sh(&format!("mkdir -p ~/.config/mise; printf '{LARGE}' >~/.config/mise/config.toml"))
+        .good();
+    // It waits for an install that has begun to write, and kills it.
+    let killer = r#"until test -d ~/.local/share/mise/installs/npm-typescript -o -d ~/.cache/mise/npm; do :; done
+        for p in /proc/[0-9]*; do
+            case $(tr '\0' ' ' <$p/cmdline) in */mise\ install*) kill -KILL ${p#/proc/} && touch ~/killed;; esac
+        done"#;
+    sandbox.exec_with(&["--detach"], &["sh", "-c", killer]).good();
+    let boot = sandbox.exec(&["agent", "boot"]);
+    sandbox.exec(&["test", "-e", "/home/iteron/killed"]).good();
+    assert_eq!(boot.status, 2, "{}", boot.stderr);
+    let (_, text) = sandbox.shows("degraded", "mise-killed");
+    assert!(text.contains("mise install was killed by SIGKILL"), "{text}");
+    sandbox.restart();
+    let status = sandbox.settled();
+    assert_eq!(status.state(), "complete", "{}", sandbox.logs());
+    assert!(status.installed("npm:typescript"));
+    assert!(sandbox.exec(&["tsc", "--version"]).good().contains("5.6.3"));
+}
+
+#[test]
+fn a_tool_that_is_missing_for_the_network_comes_with_it() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    seed(&volume, ".config/mise/config.toml", "[tools]\n\"npm:semver\" = \"7.6.3\"\n");
+    let without = Recipe::on(&volume).start(IDLE);
+    let (seen, text) = without.shows("degraded", "tool-network");
+    assert!(seen.problem("tool-network").contains("npm:semver@7.6.3"), "{text}");
+    assert!(seen.problem("tool-network").contains("error sending request"), "{text}");
+    assert!(seen.notes().contains("attempt 3 follows"), "{}", seen.notes());
+    assert!(seen.installed("npm:cowsay") && !seen.installed(TOOL));
+    // The sandbox is usable meanwhile.
+    assert!(without.exec(&["cowsay", "moo"]).good().contains("moo"));
+    drop(without);
+    let with = Recipe::on(&volume).network().start(IDLE);
+    assert_eq!(with.settled().state(), "complete", "{}", with.logs());
+    answers(&with);
+}

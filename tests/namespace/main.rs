@@ -1,0 +1,34 @@
+//! The agent as PID 1 of real namespaces, without a container engine and without root.
+//!
+//! Two ways in: `agent try`, the rehearsal that users run ([`rehearse`]), and `unshare`,
+//! where the test decides what the sandbox looks like ([`sandbox`]). Where the tests are run by
+//! root they give it up first.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by a panic; its helpers are no production code"
+)]
+
+#[path = "../util/mod.rs"]
+mod util;
+
+mod rehearse;
+mod sandbox;
+
+mod config_sources;
+mod environment;
+mod interrupted;
+mod once;
+mod outcomes;
+mod policy;
+mod reaping;
+mod rehearsal;
+mod script_kinds;
+mod secrets;
+mod signals;
+mod status;
+mod stopping;
+mod subreaper;
+mod volume;

@@ -1,0 +1,156 @@
+//! The stop sequence: TERM, the grace, KILL; first the workload, then all that is left, and what
+//! had to be killed is named. Well inside 30 s, whatever runs.
+
+use crate::sandbox::Sandbox;
+use crate::util::Ended;
+use std::path::Path;
+
+/// Starts the workload, waits until it is up, sends TERM.
+#[track_caller]
+fn stop(sandbox: &Sandbox, options: &[&str], script: &str) -> Ended {
+    let mut all = vec!["--no-boot"];
+    all.extend(options);
+    let mut life = sandbox.start(&all, script);
+    life.reaches(sandbox, "up");
+    life.signal(15);
+    let ended = life.end();
+    assert!(ended.took.as_secs() < 30, "a stop ends within 30 s: {ended:#?}");
+    ended
+}
+
+#[test]
+fn a_workload_that_ignores_term_is_killed_after_the_grace_and_that_is_said() {
+    let ended = stop(
+        &Sandbox::new(),
+        &["--grace", "400ms"],
+        "trap '' TERM; echo up > /mnt/out/up; while :; do sleep 1; done",
+    );
+    ended.expect(137).says("the workload did not end within 400 ms of SIGTERM; killing it");
+}
+
+#[test]
+fn a_workload_that_ignores_term_is_killed_after_the_default_grace() {
+    let ended = stop(
+        &Sandbox::new(),
+        &[],
+        "trap '' TERM; echo up > /mnt/out/up; while :; do sleep 1; done",
+    );
+    let ended = ended.expect(137).says("did not end within 7.0 s");
+    assert!(ended.took.as_secs() >= 6, "{ended:#?}");
+}
+
+#[test]
+fn a_workload_that_ends_within_the_grace_is_not_killed() {
+    let ended = stop(
+        &Sandbox::new(),
+        &["--grace", "20s"],
+        "trap 'sleep 0.5; exit 6' TERM; echo up > /mnt/out/up; while :; do sleep 0.1; done",
+    );
+    assert!(!ended.expect(6).stderr.contains("kill"));
+}
+
+#[test]
+fn a_second_term_does_not_prolong_the_grace() {
+    let sandbox = Sandbox::new();
+    let mut life = sandbox.start(
+        &["--no-boot", "--grace", "2s"],
+        "trap '' TERM; echo up > /mnt/out/up; while :; do sleep 1; done",
+    );
+    life.reaches(&sandbox, "up");
+    let ended = {
+        for _ in 0..8 {
+            life.signal(15);
+            std::thread::sleep(std::time::Duration::from_millis(150));
+        }
+        life.end()
+    };
+    assert!(ended.expect(137).took.as_secs() < 20);
+}
+
+#[test]
+fn a_stopped_workload_is_ended_too() {
+    let ended = stop(
+        &Sandbox::new(),
+        &["--grace", "400ms"],
+        "(sleep 0.3; echo up > /mnt/out/up) & kill -STOP $$",
+    );
+    ended.expect(137);
+}
+
+/// A leader can leave for the group of its child: the signals to its own reach nobody.
+#[test]
+fn a_workload_that_left_its_group_is_stopped_within_bounds() {
+    if !Path::new("/usr/bin/perl").exists() {
+        return;
+    }
+    let perl = r#"my $c = fork(); if (!$c) { setpgrp(0, 0); sleep 300 } select(undef, undef, undef, 0.3); setpgrp(0, $c); open(F, ">/mnt/out/up"); print F "up"; close F; $SIG{TERM} = "IGNORE"; sleep 1 while 1;"#;
+    let ended = stop(&Sandbox::new(), &["--grace", "400ms"], &format!("exec perl -e '{perl}'"));
+    ended.expect(137);
+}
+
+#[test]
+fn what_the_workload_leaves_gets_term_first() {
+    let sandbox = Sandbox::new();
+    let daemon = "trap 'echo got > /mnt/out/got; exit 0' TERM; echo up > /mnt/out/up; while :; do sleep 0.1; done";
+    let script = format!(
+        "setsid sh -c '{}' & while [ ! -e /mnt/out/up ]; do sleep 0.05; done; exit 5",
+        daemon.replace('\'', "'\\''")
+    );
+    let ended = sandbox.init(&["--no-boot", "--leftover-grace", "10s"], &script).expect(5);
+    assert_eq!(sandbox.out("got"), "got\n");
+    assert!(!ended.stderr.contains("killed"), "{ended:#?}");
+}
+
+#[test]
+fn what_ignores_term_is_killed_and_named() {
+    let daemon = "trap \"\" TERM; echo up > /mnt/out/up; while :; do sleep 0.1; done";
+    let script = format!(
+        "setsid sh -c '{daemon}' & while [ ! -e /mnt/out/up ]; do sleep 0.05; done; exit 5"
+    );
+    let ended = Sandbox::new().init(&["--no-boot", "--leftover-grace", "300ms"], &script).expect(5);
+    let line = ended.stderr.lines().find(|l| l.contains("killed: "));
+    let line = line.unwrap_or_else(|| panic!("{ended:#?}"));
+    let word = line.split("killed: ").nth(1).unwrap();
+    assert!(word.contains("sh (") && word.contains(')'), "{line}");
+}
+
+/// A stopped process takes no TERM.
+#[test]
+fn what_is_stopped_is_killed_too() {
+    let script = "setsid sleep 300 & sleep 0.1; kill -STOP $!; exit 5";
+    let ended = Sandbox::new().init(&["--no-boot", "--leftover-grace", "300ms"], script).expect(5);
+    assert!(ended.took.as_secs() < 30, "{ended:#?}");
+}
+
+#[test]
+fn many_leftovers_are_all_ended() {
+    let script = "i=0; while [ $i -lt 200 ]; do setsid sleep 300 & i=$((i+1)); done; exit 5";
+    let ended = Sandbox::new().init(&["--no-boot"], script).expect(5);
+    assert!(ended.took.as_secs() < 30, "{ended:#?}");
+}
+
+/// The end of an orphan by a signal without a name must not hide the others.
+#[test]
+fn leftovers_are_ended_although_one_of_them_dies_of_a_real_time_signal() {
+    let sandbox = Sandbox::new();
+    let daemon = "trap \"echo got > /mnt/out/got; exit 0\" TERM; echo up > /mnt/out/up; while :; do sleep 0.1; done";
+    let script = format!(
+        "setsid sh -c '{daemon}' & while [ ! -e /mnt/out/up ]; do sleep 0.05; done
+         (sh -c 'sleep 0.3; kill -35 $$' &); (sh -c 'trap \"kill -35 \\$\\$\" TERM; while :; do sleep 0.1; done' &); sleep 0.1; exit 5"
+    );
+    sandbox.init(&["--no-boot", "--leftover-grace", "10s"], &script).expect(5);
+    assert_eq!(sandbox.out("got"), "got\n");
+}
+
+#[test]
+fn a_stop_after_a_boot_takes_the_configured_graces() {
+    let sandbox = Sandbox::new().config(
+        "agent.toml",
+        "[boot]\ngrace = \"100ms\"\n[init]\ngrace = \"300ms\"\nleftover_grace = \"200ms\"\n",
+    );
+    let mut life =
+        sandbox.start(&[], "trap '' TERM; echo up > /mnt/out/up; while :; do sleep 1; done");
+    life.reaches(&sandbox, "up");
+    life.signal(15);
+    life.end().expect(137).says("within 300 ms of SIGTERM");
+}

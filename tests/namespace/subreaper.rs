@@ -1,0 +1,48 @@
+//! Not PID 1 (`podman run --init`, or under another supervisor): the agent adopts orphans all
+//! the same, and ends what is left of its own and nobody else's.
+
+use crate::sandbox::Sandbox;
+use crate::util::run;
+
+/// Prints the command lines of this file's daemons that run, one a line.
+const DAEMONS: &str = "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $f; echo; done 2>/dev/null | grep -x 'sleep 471. '";
+
+#[test]
+fn one_that_is_not_pid_1_says_so_and_boots_all_the_same() {
+    let sandbox = Sandbox::new().script("#!/bin/sh\nexit 0\n");
+    let ended = run(sandbox.pid1(&["sh", "-c", "agent init -- agent status --json; exit $?"]));
+    let ended = ended.expect(0).says("not PID 1 but ");
+    assert_eq!(ended.json()["state"], "complete");
+}
+
+#[test]
+fn orphans_are_adopted_and_reaped() {
+    let script = "i=0; while [ $i -lt 300 ]; do (: &); i=$((i+1)); done; sleep 0.5; grep -l '^State:.Z' /proc/[0-9]*/status 2>/dev/null | wc -l; exit 7";
+    // The true PID 1 here does not reap: what is adopted elsewhere would stay.
+    let outer = "agent init --no-boot -- sh -c \"$0\"; echo $? > /mnt/out/code & exec sleep 300";
+    let sandbox = Sandbox::new();
+    let mut running = crate::util::start(sandbox.pid1(&["sh", "-c", outer, script]));
+    assert_eq!(sandbox.out("code"), "7\n");
+    assert!(!running.has_ended());
+}
+
+#[test]
+fn what_is_left_of_the_workload_is_ended_and_its_neighbours_are_not() {
+    let sandbox = Sandbox::new();
+    let outer = format!(
+        "sleep 4711 & agent init --no-boot -- sh -c 'setsid sleep 4712 & sleep 0.1; exit 5'; code=$?; {DAEMONS}; exit $code"
+    );
+    let ended = run(sandbox.pid1(&["sh", "-c", &outer])).expect(5);
+    assert_eq!(ended.stdout, "sleep 4711 \n", "{ended:#?}");
+}
+
+#[test]
+fn a_boot_that_dies_is_an_outcome_here_too() {
+    let sandbox =
+        Sandbox::new().script("#!/bin/sh\nsetsid sleep 4711 &\nkill -9 $PPID\nsleep 300\n");
+    let outer = format!(
+        "agent init --on-boot-failure hold -- agent status --quiet; code=$?; {DAEMONS}; exit $code"
+    );
+    let ended = run(sandbox.pid1(&["sh", "-c", &outer])).expect(1);
+    assert_eq!(ended.stdout, "", "{ended:#?}");
+}
