@@ -102,7 +102,7 @@ fn locked(
     };
     let began = BootBegan {
         boot: format!("{:x}-{:04x}", jiff::Timestamp::now().as_millisecond(), fastrand::u16(..)),
-        runner: file::runner(),
+        runner: file::runner(request.from_init),
         instance: plan.instance.id.clone(),
         agent: env!("CARGO_PKG_VERSION").into(),
         phases: plan.phases.iter().map(|p| p.name).collect(),
@@ -150,7 +150,7 @@ fn locked(
 fn conclude(request: &Request, ended: &BootEnded, journal: &Path) -> State {
     let state = state_of(ended);
     let records = file::read(journal).map(|c| c.records).unwrap_or_default();
-    let observer = status::Observer { epoch: file::epoch(), lives: &|_| true };
+    let observer = status::Observer { this_life: &|_| true, lives: &|_| true };
     let folded = status::fold(&records, &observer);
     // What nobody can read back has not been recorded, whoever took it away.
     let (state, summary) = if folded.state == state {
@@ -241,12 +241,15 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
     crate::log::start(config.log.format, config.log.level);
     let user = survey::sandbox_user(&config, &mut Vec::new());
     let bases = place::bases(&user.home, (user.uid, user.gid));
-    let Some(found) = place::find_journal(&bases, &file::epoch()).found else {
+    let instance = survey::instance(&config).id;
+    let Some(found) = place::find_journal(&bases, &instance, &file::is_this_life).found else {
         return bootstrap::sweep(&[]);
     };
     sweep(&user.home, found.path.parent().unwrap_or(&found.path));
-    let observer =
-        status::Observer { epoch: file::epoch(), lives: &|r| process::lives(r.pid, r.start_ticks) };
+    let observer = status::Observer {
+        this_life: &file::is_this_life,
+        lives: &|r| process::lives(r.pid, r.start_ticks),
+    };
     let folded = status::fold(&found.contents.records, &observer);
     if folded.state != State::Failed || folded.boot.is_none_or(|b| b.ended.is_some()) {
         return;

@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Finds the journal of this life of the sandbox and folds it. A configuration that
 /// cannot be read doesn't keep the state from being found: the defaults lead there too.
@@ -18,13 +19,13 @@ use std::path::{Path, PathBuf};
 /// `config` is the file that the boot was started with; without it, the one that PID 1
 /// was started with, else the standard ones.
 pub fn status(config: Option<&Path>) -> Status {
-    let named = config.map(Path::to_owned).or_else(config_of_init);
+    let named = config.map(Path::to_owned).or_else(|| supervisor()?.config);
     let sources = named.map_or_else(Sources::standard, |path| Sources::file(&path));
     let config = config::load(&sources).unwrap_or_else(|e| *e.usable);
     let user = survey::sandbox_user(&config, &mut Vec::new());
     let bases = place::bases(&user.home, (user.uid, user.gid));
-    let epoch = file::epoch();
-    let search = place::find_journal(&bases, &epoch);
+    let instance = survey::instance(&config).id;
+    let search = place::find_journal(&bases, &instance, &file::is_this_life);
     let closed = list(&search.closed);
     let Some(found) = search.found else {
         return Status::none(if search.closed.is_empty() {
@@ -37,7 +38,10 @@ pub fn status(config: Option<&Path>) -> Status {
             )
         });
     };
-    let observer = Observer { epoch, lives: &|r| process::lives(r.pid, r.start_ticks) };
+    let observer = Observer {
+        this_life: &file::is_this_life,
+        lives: &|r| process::lives(r.pid, r.start_ticks),
+    };
     let mut status = fold(&found.contents.records, &observer);
     status.journal = Some(found.path);
     status.unreadable_lines = found.contents.unreadable;
@@ -52,9 +56,26 @@ fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// The config file of the `agent init` that this sandbox runs under, whether that is PID 1
-/// or, below an engine's own init, a child of it (`proc_pid_cmdline(5)`).
-fn config_of_init() -> Option<PathBuf> {
+/// How long after its start an `agent init` may take to have its boot under way.
+const BOOT_BEGINS_WITHIN: Duration = Duration::from_secs(15);
+
+/// May a boot still begin here? Not where the `agent init` of this sandbox was told not to
+/// boot, or has had the time to.
+pub fn boot_may_begin() -> bool {
+    supervisor().is_none_or(|s| {
+        !s.no_boot && process::age(s.pid).is_none_or(|age| age < BOOT_BEGINS_WITHIN)
+    })
+}
+
+/// The `agent init` that this sandbox runs under.
+struct Supervisor {
+    pid: i32,
+    no_boot: bool,
+    config: Option<PathBuf>,
+}
+
+/// Finds it: PID 1 or, below an engine's own init, a child of it (`proc_pid_cmdline(5)`).
+fn supervisor() -> Option<Supervisor> {
     let children = fs::read_to_string("/proc/1/task/1/children").unwrap_or_default();
     let candidates = std::iter::once("1").chain(children.split_ascii_whitespace());
     candidates.into_iter().find_map(|pid| {
@@ -64,9 +85,10 @@ fn config_of_init() -> Option<PathBuf> {
         // The last word is ended by a zero too.
         arguments.pop();
         let is_init = arguments.get(1).is_some_and(|word| word == "init");
-        let own = is_init.then(|| init::config_in(arguments.split_off(2)))??;
+        let (no_boot, config) = is_init.then(|| init::asked_in(arguments.split_off(2)))??;
         // A relative name is relative to where that process is; an absolute one wins.
         let cwd = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_else(|_| "/".into());
-        Some(cwd.join(own))
+        let config = config.map(|file| cwd.join(file));
+        Some(Supervisor { pid: pid.parse().ok()?, no_boot, config })
     })
 }

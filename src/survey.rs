@@ -3,9 +3,9 @@
 use crate::config::Config;
 use crate::plan::{Facts, Instance, Payload, PayloadState, SandboxUser, Switch};
 use crate::stub::payload::{self, Script};
+use crate::sys::files;
 use crate::sys::privilege::{self, Need};
 use crate::sys::users::{Account, Database};
-use crate::sys::{files, instance};
 use nix::unistd::{access, getegid, geteuid, getgroups};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>
     let (payload, script) = find_script(config, payload);
     let facts = Facts {
         switch: unknown_user(config).map_or_else(|| switch(&user), Switch::Unknown),
-        instance: find_instance(config),
+        instance: instance(config),
         mise: find_mise(config, &image_path),
         image_path,
         mise_data: absolute("MISE_DATA_DIR").unwrap_or_else(|| data_home.join("mise")),
@@ -145,11 +145,12 @@ fn switch(user: &SandboxUser) -> Switch {
     if missing.is_empty() { Switch::Change } else { Switch::Missing(missing) }
 }
 
-fn find_instance(config: &Config) -> Instance {
+/// Which container or machine this is: what the config says, else what is found.
+pub fn instance(config: &Config) -> Instance {
     match &config.bootstrap.instance {
         Some(id) => Instance { id: id.clone(), source: "config".into() },
         None => {
-            let found = instance::find();
+            let found = crate::sys::instance::find();
             Instance { id: found.id, source: found.source.into() }
         }
     }

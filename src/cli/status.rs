@@ -40,7 +40,12 @@ fn wait(timeout: Duration, config: Option<&Path>) -> Status {
     loop {
         let status = observe::status(config);
         let left = limit.saturating_duration_since(Instant::now());
-        if !matches!(status.state, State::Running | State::None) || left.is_zero() {
+        let may_change = match status.state {
+            State::Running => true,
+            State::None => observe::boot_may_begin(),
+            _ => false,
+        };
+        if !may_change || left.is_zero() {
             return status;
         }
         thread::sleep(EVERY.min(left));

@@ -75,11 +75,11 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     }
 }
 
-/// The config file that a command line of `agent init` names. `arguments` are those
-/// behind the word `init`.
-pub fn config_in(arguments: Vec<OsString>) -> Option<PathBuf> {
+/// What a command line of `agent init` asks for: no boot, and which config file.
+/// `arguments` are those behind the word `init`; `None` where they are not understood.
+pub fn asked_in(arguments: Vec<OsString>) -> Option<(bool, Option<PathBuf>)> {
     match options::parse(arguments) {
-        Parsed::Run(options) => options.config,
+        Parsed::Run(options) => Some((options.no_boot, options.config)),
         Parsed::Say(_) | Parsed::Wrong(_) => None,
     }
 }

@@ -71,15 +71,18 @@ pub struct Runner {
     pub epoch: Epoch,
 }
 
-/// One life of a sandbox: from the start of its PID 1 to its end. A status from
-/// another life says nothing about this one.
+/// One life of a sandbox: from the start of its init to its end. A status from another
+/// life says nothing about this one. The init is the `agent init` that boots, else PID 1:
+/// containers may share their pid namespace, and then PID 1 is somebody else's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Epoch {
     /// The kernel's boot id (`random(4)`).
     pub kernel_boot: String,
     /// Inode of the pid namespace; 0 where unknown.
     pub pid_namespace: u64,
-    /// Start of PID 1 in ticks; 0 where it cannot be seen.
+    /// The init's process id.
+    pub init_pid: i32,
+    /// Its start in ticks; 0 where it cannot be seen.
     pub init_start: u64,
 }
 

@@ -140,19 +140,32 @@ fn may_be_torn(line: &[u8]) -> bool {
     line.starts_with(b"{\"at\":") || b"{\"at\":".starts_with(line) || line.iter().all(|&b| b == 0)
 }
 
-/// The sandbox life that this process is part of.
-pub fn epoch() -> Epoch {
-    Epoch {
-        kernel_boot: clock::kernel_boot_id().to_owned(),
-        pid_namespace: fs::metadata("/proc/self/ns/pid").map_or(0, |m| m.ino()),
-        init_start: process::start_ticks(1).unwrap_or(0),
-    }
+/// Inode of this process's pid namespace; 0 where it cannot be seen.
+pub fn pid_namespace() -> u64 {
+    fs::metadata("/proc/self/ns/pid").map_or(0, |m| m.ino())
 }
 
-/// This process as the runner of a boot.
-pub fn runner() -> Runner {
+/// Does `epoch` name the life of the sandbox that is going on now? What cannot be seen
+/// doesn't tell two lives apart.
+pub fn is_this_life(epoch: &Epoch) -> bool {
+    let here = pid_namespace();
+    epoch.kernel_boot == clock::kernel_boot_id()
+        && (epoch.pid_namespace == here || epoch.pid_namespace == 0 || here == 0)
+        && (epoch.init_start == 0 || process::lives(epoch.init_pid, epoch.init_start))
+}
+
+/// This process as the runner of a boot; `from_init` says that its parent is the init.
+pub fn runner(from_init: bool) -> Runner {
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
-    Runner { pid, start_ticks: process::start_ticks(pid).unwrap_or(0), epoch: epoch() }
+    let init_pid = if from_init { nix::unistd::getppid().as_raw() } else { 1 };
+    let start = |pid| process::start_ticks(pid).unwrap_or(0);
+    let epoch = Epoch {
+        kernel_boot: clock::kernel_boot_id().to_owned(),
+        pid_namespace: pid_namespace(),
+        init_pid,
+        init_start: start(init_pid),
+    };
+    Runner { pid, start_ticks: start(pid), epoch }
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub struct Base {
     shared: bool,
     /// Who shall own the directories that are made.
     owner: Option<Owner>,
+    /// It lies on a volume that other containers may have too.
+    volume: bool,
     /// Links are followed: they can only be this same user's own.
     follow: bool,
 }
@@ -48,6 +50,7 @@ impl Base {
             below: below.into(),
             shared: false,
             owner: None,
+            volume: false,
             follow: false,
         }
     }
@@ -60,7 +63,7 @@ impl Base {
     /// In the user's home: what is made there is the user's.
     fn at_home(home: &Path, owner: Owner) -> Self {
         let follow = !geteuid().is_root() && geteuid().as_raw() == owner.0;
-        Self { owner: Some(owner), follow, ..Self::new(home, ".local/state/agent") }
+        Self { owner: Some(owner), volume: true, follow, ..Self::new(home, ".local/state/agent") }
     }
 
     fn open(&self, instance: &str) -> io::Result<(Dir, PathBuf)> {
@@ -282,12 +285,13 @@ pub struct Search {
     pub closed: Vec<PathBuf>,
 }
 
-/// Finds the journal that speaks of this life of the sandbox; else the newest of all.
-pub fn find_journal(bases: &[Base], epoch: &Epoch) -> Search {
+/// Finds the journal that speaks of this life of the sandbox (`this_life`); else the newest
+/// of all. On a volume, which several containers may share, only `instance`'s own counts.
+pub fn find_journal(bases: &[Base], instance: &str, this_life: &dyn Fn(&Epoch) -> bool) -> Search {
     let mut search = Search::default();
     let mut found: Vec<(bool, Option<jiff::Timestamp>, Found)> = Vec::new();
     for base in bases.iter().filter(|base| !base.shared || believable(&base.path())) {
-        for path in journals_in(base, &mut search.closed) {
+        for path in journals_in(base, instance, &mut search.closed) {
             let contents = match file::read(&path) {
                 Ok(contents) => contents,
                 Err(e) => {
@@ -298,7 +302,7 @@ pub fn find_journal(bases: &[Base], epoch: &Epoch) -> Search {
                 }
             };
             let last = contents.records.iter().rev().find_map(|r| match &r.event {
-                Event::BootBegan(b) => Some((b.runner.epoch == *epoch, r.at)),
+                Event::BootBegan(b) => Some((this_life(&b.runner.epoch), r.at)),
                 _ => None,
             });
             let (ours, at) = last.map_or((false, None), |(ours, at)| (ours, Some(at)));
@@ -310,7 +314,10 @@ pub fn find_journal(bases: &[Base], epoch: &Epoch) -> Search {
     search
 }
 
-fn journals_in(base: &Base, closed: &mut Vec<PathBuf>) -> Vec<PathBuf> {
+fn journals_in(base: &Base, instance: &str, closed: &mut Vec<PathBuf>) -> Vec<PathBuf> {
+    if base.volume {
+        return vec![base.path().join(instance).join(file::NAME)];
+    }
     match fs::read_dir(base.path()) {
         Ok(entries) => entries.flatten().map(|e| e.path().join(file::NAME)).collect(),
         Err(e) => {
@@ -361,7 +368,7 @@ mod tests {
     use super::*;
 
     fn began(instance: &str, init_start: u64) -> BootBegan {
-        let epoch = Epoch { kernel_boot: "k".into(), pid_namespace: 1, init_start };
+        let epoch = Epoch { kernel_boot: "k".into(), pid_namespace: 1, init_pid: 1, init_start };
         BootBegan {
             boot: "b".into(),
             runner: Runner { pid: 1, start_ticks: 1, epoch },
@@ -388,7 +395,10 @@ mod tests {
         let bases = [Base::new(tmp.path(), "s")];
         open_journal(&bases, &began("mine", 7)).unwrap();
         open_journal(&bases, &began("newer", 8)).unwrap();
-        let find = |init_start| find_journal(&bases, &began("", init_start).runner.epoch).found;
+        let find = |init_start| {
+            let this_life = move |e: &Epoch| e.init_start == init_start;
+            find_journal(&bases, "mine", &this_life).found
+        };
         let mine = find(7).unwrap();
         assert!(mine.path.ends_with("mine/journal"));
         let none = find(9).unwrap();

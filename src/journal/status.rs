@@ -155,8 +155,8 @@ pub struct Script {
 
 /// What the reader knows that the journal does not.
 pub struct Observer<'a> {
-    /// This life of the sandbox.
-    pub epoch: Epoch,
+    /// Is this the life of the sandbox that is going on now?
+    pub this_life: &'a dyn Fn(&Epoch) -> bool,
     /// Is the boot's runner still there?
     pub lives: &'a dyn Fn(&Runner) -> bool,
 }
@@ -194,7 +194,7 @@ pub fn fold(records: &[Record], observer: &Observer<'_>) -> Status {
     let Event::BootBegan(began) = &head.event else {
         return Status::none("no boot has begun here");
     };
-    if !same_life(&began.runner.epoch, &observer.epoch) {
+    if !(observer.this_life)(&began.runner.epoch) {
         return Status::none("no boot has begun since this sandbox was started");
     }
     let mut status = begin(began, head.at);
@@ -217,14 +217,6 @@ pub fn fold(records: &[Record], observer: &Observer<'_>) -> Status {
         None => cut_off(&mut status),
     }
     status
-}
-
-/// Unknown parts (`/proc` hidden) don't tell two lives apart.
-fn same_life(a: &Epoch, b: &Epoch) -> bool {
-    let equal = |a: u64, b: u64| a == b || a == 0 || b == 0;
-    a.kernel_boot == b.kernel_boot
-        && equal(a.pid_namespace, b.pid_namespace)
-        && equal(a.init_start, b.init_start)
 }
 
 fn begin(began: &BootBegan, at: Timestamp) -> Status {
@@ -360,7 +352,7 @@ mod tests {
     use super::*;
 
     fn epoch(init_start: u64) -> Epoch {
-        Epoch { kernel_boot: "k".into(), pid_namespace: 1, init_start }
+        Epoch { kernel_boot: "k".into(), pid_namespace: 1, init_pid: 1, init_start }
     }
 
     fn began() -> Event {
@@ -381,7 +373,8 @@ mod tests {
     fn fold_events(events: Vec<Event>, lives: bool, init_start: u64) -> Status {
         let records: Vec<Record> =
             events.into_iter().map(|event| Record { at: Timestamp::UNIX_EPOCH, event }).collect();
-        fold(&records, &Observer { epoch: epoch(init_start), lives: &|_| lives })
+        let this_life = |e: &Epoch| *e == epoch(init_start);
+        fold(&records, &Observer { this_life: &this_life, lives: &|_| lives })
     }
 
     #[test]

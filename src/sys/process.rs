@@ -7,6 +7,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 /// When process `pid` started, in clock ticks since the kernel booted: field 22 of
 /// `proc_pid_stat(5)`. With the boot id it names one process for all time, where
@@ -16,6 +17,15 @@ use std::io;
 /// The process is gone, or `/proc` is not mounted or doesn't show it.
 pub fn start_ticks(pid: i32) -> io::Result<u64> {
     stat(pid).map(|s| s.start_ticks)
+}
+
+/// How long ago process `pid` started; `None` where that cannot be seen.
+pub fn age(pid: i32) -> Option<Duration> {
+    let up = fs::read_to_string("/proc/uptime").ok()?;
+    let up: f64 = up.split_ascii_whitespace().next()?.parse().ok()?;
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
+    let started = start_ticks(pid).ok()? as f64 / ticks as f64;
+    Duration::try_from_secs_f64(up - started).ok()
 }
 
 struct Stat {

@@ -34,6 +34,7 @@ fn the_help_tells_the_exit_statuses() {
         ("boot", "Exit status: 0 complete, 1 failed, 2 degraded"),
         ("boot", "75 another boot is running"),
         ("status", "0 complete, 1 failed, 2 degraded, 3 still running, 4 nothing booted"),
+        ("try", "66 "),
         ("try", "69 this machine does not allow it"),
     ];
     for (command, part) in cases {

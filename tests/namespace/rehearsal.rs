@@ -86,23 +86,23 @@ fn what_a_rehearsal_makes_is_gone_with_it() {
 }
 
 #[test]
-fn what_cannot_be_rehearsed_is_69_with_one_line() {
-    let missing = run(agent(&["try", "--bootstrap", "/no/such/script"])).expect(69);
+fn what_cannot_be_read_is_66_with_one_line() {
+    let missing = run(agent(&["try", "--bootstrap", "/no/such/script"])).expect(66);
     assert!(missing.stderr.contains("/no/such/script: No such file"), "{missing:#?}");
-    let directory = run(agent(&["try", "--bootstrap", "/usr"])).expect(69);
+    let directory = run(agent(&["try", "--bootstrap", "/usr"])).expect(66);
     assert!(directory.stderr.contains("/usr: it is not a regular file"), "{directory:#?}");
     let dir = fresh();
     let fifo = dir.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
     for option in ["--bootstrap", "--config"] {
-        let ended = run(agent(&["try", option, fifo.to_str().unwrap()])).expect(69);
+        let ended = run(agent(&["try", option, fifo.to_str().unwrap()])).expect(66);
         assert!(ended.stderr.contains("not a regular file"), "and no hang: {ended:#?}");
     }
 }
 
 #[test]
 fn an_error_in_the_config_is_told_with_its_place_before_anything_starts() {
-    let ended = Rehearsal::new().config("[boot]\ndeadlin = \"5m\"\n").alone().expect(69);
+    let ended = Rehearsal::new().config("[boot]\ndeadlin = \"5m\"\n").alone().expect(66);
     assert!(ended.stderr.contains("agent.toml:2:1: unknown key `deadlin`"), "{ended:#?}");
 }
 

@@ -85,7 +85,7 @@ fn candidates(states: &[&Path]) -> Vec<PathBuf> {
 
 /// How this sandbox's directories begin: others may share its memory filesystems.
 fn own_prefix() -> String {
-    format!("{PREFIX}{:x}-", file::epoch().pid_namespace)
+    format!("{PREFIX}{:x}-", file::pid_namespace())
 }
 
 /// Removes what a boot that was killed left of its script. `states` are this instance's
