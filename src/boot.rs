@@ -108,6 +108,11 @@ fn locked(
         phases: plan.phases.iter().map(|p| p.name).collect(),
         logs: PathBuf::new(),
     };
+    if !request.from_init
+        && let Some(problem) = refused_by_hand(plan, bases)
+    {
+        return fail(format!("failed: config: {}; next: {}", problem.message, problem.next));
+    }
     let place = match place::open_journal(bases, &began) {
         Ok(place) => place,
         Err(why) => {
@@ -143,6 +148,16 @@ fn locked(
         Ok(ended) => conclude(request, &ended, &journal),
         Err(e) => fail(format!("failed: {e}")),
     }
+}
+
+/// A boot by hand that can't begin changes nothing of a sandbox that has booted, so it is
+/// told to who asked and not recorded as what the sandbox is.
+fn refused_by_hand<'a>(plan: &'a Plan, bases: &[Base]) -> Option<&'a Problem> {
+    let Work::Refuse { problem } = &plan.phases.first()?.work else { return None };
+    let found = place::find_journal(bases, &plan.instance.id, &file::is_this_life).found?;
+    let observer = status::Observer { this_life: &file::is_this_life, lives: &|_| true };
+    let booted = status::fold(&found.contents.records, &observer).boot.is_some();
+    booted.then_some(problem)
 }
 
 /// Says how it ended, from the journal itself: what is told here and what `agent

@@ -204,7 +204,28 @@ fn found(source: String, script: Option<Script>) -> (Payload, Option<Script>) {
     (Payload { source, state }, script)
 }
 
+/// May nobody but root change what this directory leads to? Root reads no file for a user
+/// by a way that the user could have laid.
+fn roots_own(directory: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    const STICKY: u32 = 0o1000;
+    const WRITABLE: u32 = 0o022;
+    directory
+        .metadata()
+        .is_ok_and(|m| m.uid() == 0 && (m.mode() & WRITABLE == 0 || m.mode() & STICKY != 0))
+}
+
 fn read_script(path: &Path) -> std::io::Result<Vec<u8>> {
+    if geteuid().is_root() {
+        let real = path.canonicalize()?;
+        if let Some(open) = path.ancestors().chain(real.ancestors()).skip(1).find(|p| !roots_own(p))
+        {
+            let open = open.display();
+            return Err(std::io::Error::other(format!(
+                "its way leads through {open}, which others than root can change"
+            )));
+        }
+    }
     let file = files::open_regular(path)?;
     let mut bytes = Vec::new();
     file.take(payload::MAX_SCRIPT + 1).read_to_end(&mut bytes)?;

@@ -73,6 +73,9 @@ pub(super) struct BootArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 the plan is printed, 1 the configuration has errors, 64 wrong usage."
+)]
 pub(super) struct PlanArgs {
     /// Print JSON (schema agent.plan/1)
     #[arg(long)]
@@ -87,6 +90,7 @@ pub(super) enum ConfigCommand {
     /// Check files, each by itself; without any, everything a boot would read.
     ///
     /// Errors are printed as FILE:LINE:COLUMN, the form editors jump to.
+    #[command(after_help = "Exit status: 0 no error, 1 errors, 64 wrong usage.")]
     Check {
         /// The files
         #[arg(value_name = "FILE")]

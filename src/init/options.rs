@@ -86,6 +86,13 @@ fn read(arguments: Vec<OsString>) -> Result<Parsed, lexopt::Error> {
             _ => return Err(argument.unexpected()),
         }
     }
+    let both = options.grace.unwrap_or_default() + options.leftover_grace.unwrap_or_default();
+    if both > LONGEST_STOP {
+        return Ok(Parsed::Wrong(
+            "--grace and --leftover-grace make more than 25s together: a stop must end within 30 s"
+                .into(),
+        ));
+    }
     if options.command.is_empty() {
         return Ok(Parsed::Wrong(
             "no COMMAND is given; such as `agent init -- sleep infinity`".into(),

@@ -289,7 +289,8 @@ pub struct Search {
 /// of all. On a volume, which several containers may share, only `instance`'s own counts.
 pub fn find_journal(bases: &[Base], instance: &str, this_life: &dyn Fn(&Epoch) -> bool) -> Search {
     let mut search = Search::default();
-    let mut found: Vec<(bool, Option<jiff::Timestamp>, Found)> = Vec::new();
+    // Within a life the kernel's own clock tells which is newer: nobody can set it back.
+    let mut found: Vec<(Option<u64>, Option<jiff::Timestamp>, Found)> = Vec::new();
     for base in bases.iter().filter(|base| !base.shared || believable(&base.path())) {
         for path in journals_in(base, instance, &mut search.closed) {
             let contents = match file::read(&path) {
@@ -302,10 +303,13 @@ pub fn find_journal(bases: &[Base], instance: &str, this_life: &dyn Fn(&Epoch) -
                 }
             };
             let last = contents.records.iter().rev().find_map(|r| match &r.event {
-                Event::BootBegan(b) => Some((this_life(&b.runner.epoch), r.at)),
+                Event::BootBegan(b) => {
+                    let ours = this_life(&b.runner.epoch);
+                    Some((ours.then_some(b.runner.start_ticks), r.at))
+                }
                 _ => None,
             });
-            let (ours, at) = last.map_or((false, None), |(ours, at)| (ours, Some(at)));
+            let (ours, at) = last.map_or((None, None), |(ours, at)| (ours, Some(at)));
             found.push((ours, at, Found { path, contents }));
         }
     }

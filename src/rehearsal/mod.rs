@@ -120,7 +120,12 @@ fn enter(told: &Stage) -> Result<u8, String> {
         )
     })?;
     namespaces::keep_mount_capability().map_err(|e| e.to_string())?;
-    start(&json).map_err(|e| format!("the rehearsal cannot be started: {e}"))
+    start(&json).map_err(|e| match e.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!("the rehearsal cannot be started: {e}; make this program executable for all (chmod a+rx)")
+        }
+        _ => format!("the rehearsal cannot be started: {e}"),
+    })
 }
 
 /// Reads what will no longer be reachable inside.

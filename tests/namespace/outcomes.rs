@@ -134,7 +134,7 @@ fn an_empty_payload_is_skipped_and_the_boot_complete() {
 
 #[test]
 fn a_daemon_that_the_script_leaves_is_no_reason_to_wait() {
-    let script = "#!/bin/sh\nsetsid sleep 300 &\nexit 0\n";
+    let script = "#!/bin/sh\nsetsid sleep 300 &\nsleep 0.5\nexit 0\n";
     let ended = Rehearsal::of(script).then("cat /proc/[0-9]*/comm | grep -c sleep").expect(0);
     assert_eq!(ended.stdout, "1\n", "it lives on beside the workload");
 }

@@ -56,13 +56,17 @@ impl Failure {
     /// Reads mise's standard error.
     pub(super) fn parse(output: &str) -> Self {
         let mut failure = Self::default();
-        for error in errors(output) {
-            if let Some(rest) = error.strip_prefix("Failed to install ")
-                && let Some((tool, reason)) = rest.split_once(": ")
+        for block in blocks(output) {
+            let Some((head, details)) = block.split_first() else { continue };
+            let whole = |text: &str| with_causes(text, details);
+            if let Some(names) = head.strip_prefix("Failed to install tools: ") {
+                failure.tools.extend(several(names, details));
+            } else if let Some((tool, reason)) =
+                head.strip_prefix("Failed to install ").and_then(|rest| rest.split_once(": "))
             {
-                failure.tools.push((tool.to_owned(), reason.to_owned()));
-            } else if !(error.starts_with("Version: ") || error.starts_with("Run with --verbose")) {
-                failure.other.push(error);
+                failure.tools.push((tool.to_owned(), whole(reason)));
+            } else if !(head.starts_with("Version: ") || head.starts_with("Run with --verbose")) {
+                failure.other.push(whole(head));
             }
         }
         if output.contains("Invalid TOML in config file") {
@@ -89,26 +93,46 @@ impl Failure {
     }
 }
 
-/// mise's errors, each in one line: a cause stands on lines of its own behind its error.
-/// The same error also appears as a progress line, which is passed over.
-fn errors(output: &str) -> Vec<String> {
-    let mut errors: Vec<String> = Vec::new();
+/// mise's errors, each with the lines behind it that are its own. The same error also
+/// appears as a progress line, which is passed over.
+fn blocks(output: &str) -> Vec<Vec<&str>> {
+    let mut blocks: Vec<Vec<&str>> = Vec::new();
     let mut open = false;
     for line in output.lines() {
         if let Some((_, error)) = line.split_once("mise ERROR ") {
-            errors.push(error.trim().to_owned());
+            blocks.push(vec![error.trim()]);
             open = true;
-        } else if let Some(cause) = line.trim().strip_prefix("caused by:")
-            && open
-            && let Some(error) = errors.last_mut()
-        {
-            error.push_str(": ");
-            error.push_str(cause.trim());
-        } else {
+        } else if line.starts_with("mise ") {
             open = false;
+        } else if open && let Some(block) = blocks.last_mut() {
+            block.extend(Some(line.trim()).filter(|l| !l.is_empty()));
         }
     }
-    errors
+    blocks
+}
+
+/// A cause stands on a line of its own behind its error.
+fn with_causes(text: &str, details: &[&str]) -> String {
+    let causes = details.iter().filter_map(|d| d.strip_prefix("caused by:"));
+    causes.fold(text.to_owned(), |all, cause| format!("{all}: {}", cause.trim()))
+}
+
+/// Where several tools fail, one line names them all, and each has its reason below.
+fn several(names: &str, details: &[&str]) -> Vec<(String, String)> {
+    let names = names.split(", ").map(str::trim).filter(|n| !n.is_empty());
+    names
+        .map(|name| {
+            let own = |d: &&&str| d.strip_prefix(name).is_some_and(|rest| rest.starts_with(": "));
+            let at = details.iter().position(|d| own(&d));
+            let reason = at.and_then(|at| {
+                let (first, rest) = details.get(at..)?.split_first()?;
+                let mine = rest.iter().take_while(|d| d.starts_with("caused by:")).count();
+                let reason = first.strip_prefix(name)?.trim_start_matches(": ");
+                Some(with_causes(reason, rest.get(..mine).unwrap_or_default()))
+            });
+            (name.to_owned(), reason.unwrap_or_else(|| "mise gives no reason".to_owned()))
+        })
+        .collect()
 }
 
 /// What kind of reason a text of mise's is.
@@ -223,6 +247,26 @@ mod tests {
         assert_eq!(f.tools.len(), 1);
         assert_eq!(Reason::of(&f.tools[0].1), Reason::NoSpace);
         assert!(f.other.is_empty());
+    }
+
+    #[test]
+    fn several_tools_are_named_each_with_its_reason() {
+        let output = "mise \u{2717} npm:bar@9.9.9  56ms \u{b7} failed: aube install failed\n\
+            mise ERROR Failed to install tools: npm:@scope/y@1, npm:bar@9.9.9, npm:odd@latest\n\n\
+            npm:@scope/y@1: timed out after 20.00s\n\n\
+            npm:bar@9.9.9: aube install failed: failed to write /x\n  caused by: No space left on device\n\
+            mise ERROR Version: 2026.9.15\n";
+        let f = Failure::parse(output);
+        let reasons: Vec<_> = f.tools.iter().map(|(n, r)| (n.as_str(), Reason::of(r))).collect();
+        assert_eq!(
+            reasons,
+            [
+                ("npm:@scope/y@1", Reason::Network),
+                ("npm:bar@9.9.9", Reason::NoSpace),
+                ("npm:odd@latest", Reason::Other)
+            ]
+        );
+        assert!(f.other.is_empty() && f.may_pass());
     }
 
     #[test]
