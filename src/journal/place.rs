@@ -199,7 +199,7 @@ pub struct Ledger {
     /// Where to append; an error where it is on a disk that is full. Then nothing that
     /// must be recorded may happen, but what is recorded still holds.
     pub appender: io::Result<Appender>,
-    /// Why it won't outlive a restart, where it won't.
+    /// Why it won't outlive a restart, where the home will.
     pub passing: Option<String>,
 }
 
@@ -234,7 +234,9 @@ pub fn open_ledger(home: &Path, instance: &str, owner: Owner, fallback: &Place) 
     Ledger {
         records,
         appender,
-        passing: files::in_memory(&fallback.path).then(|| refusals.join("; ")),
+        // With a home in memory, what the script did there is gone as well.
+        passing: (files::in_memory(&fallback.path) && !files::in_memory(home))
+            .then(|| refusals.join("; ")),
     }
 }
 
