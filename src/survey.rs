@@ -26,7 +26,7 @@ pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>
     let data_home = absolute("XDG_DATA_HOME").unwrap_or_else(|| user.home.join(".local/share"));
     let config_home = absolute("XDG_CONFIG_HOME").unwrap_or_else(|| user.home.join(".config"));
     let user_mise_config = config_home.join("mise/config.toml");
-    let (payload, script) = find_script(config, payload);
+    let (payload, script) = find_script(config, payload, user.uid);
     let facts = Facts {
         switch: unknown_user(config).map_or_else(|| switch(&user), Switch::Unknown),
         instance: instance(config),
@@ -170,7 +170,7 @@ fn find_mise(config: &Config, path: &str) -> Option<PathBuf> {
         .find(|p| p.is_file() && access(p, nix::unistd::AccessFlags::X_OK).is_ok())
 }
 
-fn find_script(config: &Config, text: Option<&[u8]>) -> (Payload, Option<Script>) {
+fn find_script(config: &Config, text: Option<&[u8]>, for_uid: u32) -> (Payload, Option<Script>) {
     let variable = format!("${}", payload::VARIABLE);
     let absent = |source: String, state| (Payload { source, state }, None);
     let given = text.is_some_and(|t| !t.trim_ascii().is_empty());
@@ -182,7 +182,7 @@ fn find_script(config: &Config, text: Option<&[u8]>) -> (Payload, Option<Script>
         (Some(file), true) => absent(file.display().to_string(), PayloadState::Ambiguous),
         (Some(file), false) => {
             let source = file.display().to_string();
-            match read_script(file) {
+            match read_script(file, for_uid) {
                 Ok(bytes) => match Script::from_bytes(bytes) {
                     Ok(script) => found(source, Some(script).filter(|s| !s.bytes().is_empty())),
                     Err(e) => absent(source, PayloadState::Undecodable(e.to_string())),
@@ -215,8 +215,8 @@ fn roots_own(directory: &Path) -> bool {
         .is_ok_and(|m| m.uid() == 0 && (m.mode() & WRITABLE == 0 || m.mode() & STICKY != 0))
 }
 
-fn read_script(path: &Path) -> std::io::Result<Vec<u8>> {
-    if geteuid().is_root() {
+fn read_script(path: &Path, for_uid: u32) -> std::io::Result<Vec<u8>> {
+    if geteuid().is_root() && for_uid != 0 {
         let real = path.canonicalize()?;
         if let Some(open) = path.ancestors().chain(real.ancestors()).skip(1).find(|p| !roots_own(p))
         {

@@ -100,8 +100,18 @@ fn a_boot_by_hand_gives_the_status_of_its_state() {
 #[test]
 fn the_newest_boot_counts() {
     let sandbox = Sandbox::new();
-    let script = "AGENT__BOOT__NONSENSE=1 agent boot; agent status --quiet; echo $?; agent boot; agent status --quiet; echo $?";
+    let script = "AGENT__BOOTSTRAP__FILE=/nonexistent agent boot; agent status --quiet; echo $?; agent boot; agent status --quiet; echo $?";
     assert_eq!(sandbox.init(&[], script).expect(0).stdout, "1\n0\n");
+}
+
+/// What the caller's own environment spoils says nothing about the sandbox.
+#[test]
+fn a_boot_by_hand_that_is_refused_fails_and_is_not_recorded() {
+    let sandbox = Sandbox::new();
+    let script = "AGENT__BOOT__NONSENSE=1 agent boot; echo $?; agent status --quiet; echo $?";
+    let ended = sandbox.init(&[], script).expect(0);
+    assert_eq!(ended.stdout, "1\n0\n");
+    assert!(ended.stderr.contains("AGENT__BOOT__NONSENSE"), "{ended:#?}");
 }
 
 #[test]
