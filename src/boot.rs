@@ -3,20 +3,22 @@
 //! Everything that can fail happens here, in a child of PID 1. What PID 1 must know
 //! goes to it through the [`handoff`](crate::init::handoff).
 
+mod recover;
+
+pub use recover::recover;
+
 use crate::config::value::LogFormat;
 use crate::config::{self, Config, ConfigError, Sources};
 use crate::engine::{self, Cancel, Context, state_of};
 use crate::init::handoff::{Handoff, Stand};
-use crate::journal::event::{
-    BootBegan, BootEnded, Event, Outcome, PhaseEnded, PhaseResult, Record,
-};
+use crate::journal::event::{BootBegan, BootEnded};
 use crate::journal::place::{self, Base};
 use crate::journal::{Problem, State, file, status};
 use crate::phases::bootstrap;
 use crate::plan::{self, Facts, Phase, PhaseName, Plan, Switch, Work};
 use crate::stub::payload::{self, Script};
 use crate::survey;
-use crate::sys::{environ, privilege, process};
+use crate::sys::{environ, privilege};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use tracing::{error, info, warn};
@@ -249,71 +251,10 @@ impl Stand {
     }
 }
 
-/// After PID 1 has seen the boot die: writes the end that the boot could not write, and
-/// removes what it left of the script. `by` is what ended it, such as `SIGKILL`.
-pub fn recover(config: Option<&PathBuf>, by: &str) {
-    let config = config::load(&sources(config)).unwrap_or_else(|e| *e.usable);
-    crate::log::start(config.log.format, config.log.level);
-    let user = survey::sandbox_user(&config, &mut Vec::new());
-    let bases = place::bases(&user.home, (user.uid, user.gid));
-    let instance = survey::instance(&config).id;
-    let Some(found) = place::find_journal(&bases, &instance, &file::is_this_life).found else {
-        return bootstrap::sweep(&[]);
-    };
-    sweep(&user.home, found.path.parent().unwrap_or(&found.path));
-    let observer = status::Observer {
-        this_life: &file::is_this_life,
-        lives: &|r| process::lives(r.pid, r.start_ticks),
-    };
-    let folded = status::fold(&found.contents.records, &observer);
-    if folded.state != State::Failed || folded.boot.is_none_or(|b| b.ended.is_some()) {
-        return;
-    }
-    let elapsed_ms = since(&found.contents.records, |e| matches!(e, Event::BootBegan(_)));
-    let phase = folded.phase.unwrap_or(PhaseName::Config);
-    let died = Problem::new(
-        "boot-died",
-        format!("the boot process was ended by {by}"),
-        "start the sandbox again; SIGKILL without an operator is most often the memory limit",
-    );
-    let events = [
-        Event::PhaseEnded(PhaseEnded {
-            phase,
-            result: PhaseResult::Interrupted,
-            elapsed_ms: since(
-                &found.contents.records,
-                |e| matches!(e, Event::PhaseBegan { phase: p } if *p == phase),
-            ),
-            problems: vec![died],
-            notes: Vec::new(),
-            tools: Vec::new(),
-        }),
-        Event::BootEnded(BootEnded {
-            outcome: Outcome::Failed,
-            phase: Some(phase),
-            interrupted: Some(by.to_owned()),
-            elapsed_ms,
-        }),
-    ];
-    for event in events {
-        if let Err(e) = place::append_to(&bases, &found, event) {
-            return error!("the boot's end cannot be recorded: {e}");
-        }
-    }
-}
-
 /// Removes what is left of a script in this instance's state directories, that of the
 /// journal and that on the volume.
 fn sweep(home: &Path, state: &Path) {
     let instance = state.file_name().unwrap_or_default();
     let at_home = home.join(".local/state/agent").join(instance);
     bootstrap::sweep(&[state, &at_home]);
-}
-
-/// Milliseconds since the last event of a kind.
-fn since(records: &[Record], kind: impl Fn(&Event) -> bool) -> u64 {
-    let last = records.iter().rev().find(|r| kind(&r.event));
-    last.map_or(0, |r| {
-        u64::try_from(jiff::Timestamp::now().duration_since(r.at).as_millis()).unwrap_or(0)
-    })
 }

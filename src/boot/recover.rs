@@ -1,0 +1,73 @@
+//! The end of a boot that could not write it.
+
+use super::{sources, sweep};
+use crate::config;
+use crate::journal::event::{BootEnded, Event, Outcome, PhaseEnded, PhaseResult, Record};
+use crate::journal::{Problem, State, file, place, status};
+use crate::phases::bootstrap;
+use crate::plan::PhaseName;
+use crate::survey;
+use crate::sys::process;
+use std::path::PathBuf;
+use tracing::error;
+
+/// After PID 1 has seen the boot die: writes the end that the boot could not write, and
+/// removes what it left of the script. `by` is what ended it, such as `SIGKILL`.
+pub fn recover(config: Option<&PathBuf>, by: &str) {
+    let config = config::load(&sources(config)).unwrap_or_else(|e| *e.usable);
+    crate::log::start(config.log.format, config.log.level);
+    let user = survey::sandbox_user(&config, &mut Vec::new());
+    let bases = place::bases(&user.home, (user.uid, user.gid));
+    let instance = survey::instance(&config).id;
+    let Some(found) = place::find_journal(&bases, &instance, &file::is_this_life).found else {
+        return bootstrap::sweep(&[]);
+    };
+    sweep(&user.home, found.path.parent().unwrap_or(&found.path));
+    let observer = status::Observer {
+        this_life: &file::is_this_life,
+        lives: &|r| process::lives(r.pid, r.start_ticks),
+    };
+    let folded = status::fold(&found.contents.records, &observer);
+    if folded.state != State::Failed || folded.boot.is_none_or(|b| b.ended.is_some()) {
+        return;
+    }
+    let elapsed_ms = since(&found.contents.records, |e| matches!(e, Event::BootBegan(_)));
+    let phase = folded.phase.unwrap_or(PhaseName::Config);
+    let died = Problem::new(
+        "boot-died",
+        format!("the boot process was ended by {by}"),
+        "start the sandbox again; SIGKILL without an operator is most often the memory limit",
+    );
+    let events = [
+        Event::PhaseEnded(PhaseEnded {
+            phase,
+            result: PhaseResult::Interrupted,
+            elapsed_ms: since(
+                &found.contents.records,
+                |e| matches!(e, Event::PhaseBegan { phase: p } if *p == phase),
+            ),
+            problems: vec![died],
+            notes: Vec::new(),
+            tools: Vec::new(),
+        }),
+        Event::BootEnded(BootEnded {
+            outcome: Outcome::Failed,
+            phase: Some(phase),
+            interrupted: Some(by.to_owned()),
+            elapsed_ms,
+        }),
+    ];
+    for event in events {
+        if let Err(e) = place::append_to(&bases, &found, event) {
+            return error!("the boot's end cannot be recorded: {e}");
+        }
+    }
+}
+
+/// Milliseconds since the last event of a kind.
+fn since(records: &[Record], kind: impl Fn(&Event) -> bool) -> u64 {
+    let last = records.iter().rev().find(|r| kind(&r.event));
+    last.map_or(0, |r| {
+        u64::try_from(jiff::Timestamp::now().duration_since(r.at).as_millis()).unwrap_or(0)
+    })
+}
