@@ -128,7 +128,6 @@ impl Visit for Fields {
 }
 
 fn text_line(level: Level, fields: &Fields) -> String {
-    let phase = fields.others.get("phase").and_then(Value::as_str);
     // A line that is the state itself begins with its word.
     let word = match level {
         _ if fields.others.contains_key("state") => "",
@@ -136,8 +135,13 @@ fn text_line(level: Level, fields: &Fields) -> String {
         Level::WARN => "warning: ",
         _ => "",
     };
-    let place = phase.map(|p| format!("{p}: ")).unwrap_or_default();
-    one_line(&format!("agent: {place}{word}{}", fields.message))
+    // The level stands behind the phase, where the eye looks for what happened.
+    let phase = fields.others.get("phase").and_then(Value::as_str);
+    let own = phase.and_then(|p| Some((p, fields.message.strip_prefix(p)?.strip_prefix(": ")?)));
+    one_line(&match own {
+        Some((phase, rest)) => format!("agent: {phase}: {word}{rest}"),
+        None => format!("agent: {word}{}", fields.message),
+    })
 }
 
 fn json_line(level: Level, fields: Fields) -> String {

@@ -27,7 +27,7 @@ const KILL_TAKES: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The most that is read back of a command's output, in bytes.
-const MAX_OUTPUT: u64 = 64 << 10;
+const MAX_OUTPUT: u64 = 1 << 20;
 
 /// How a command ended.
 #[derive(Debug)]

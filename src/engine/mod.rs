@@ -132,10 +132,11 @@ fn hung(phase: &Phase, allowed: Duration) -> Problem {
     )
 }
 
+/// Each message names its phase: where only the message is shown, it must stand for itself.
 fn say(phase: PhaseName, result: PhaseResult, report: &Report, elapsed: Duration) {
     let phase = phase.word();
     for note in &report.notes {
-        info!(phase, "{note}");
+        info!(phase, "{phase}: {note}");
     }
     for (means, p) in &report.problems {
         let evidence = p
@@ -145,10 +146,10 @@ fn say(phase: PhaseName, result: PhaseResult, report: &Report, elapsed: Duration
             .unwrap_or_default();
         match means {
             OnFailure::Fail => {
-                error!(phase, code = p.code, "{}{evidence}; next: {}", p.message, p.next)
+                error!(phase, code = p.code, "{phase}: {}{evidence}; next: {}", p.message, p.next)
             }
             OnFailure::Degrade => {
-                warn!(phase, code = p.code, "{}{evidence}; next: {}", p.message, p.next)
+                warn!(phase, code = p.code, "{phase}: {}{evidence}; next: {}", p.message, p.next)
             }
         }
     }
@@ -159,7 +160,7 @@ fn say(phase: PhaseName, result: PhaseResult, report: &Report, elapsed: Duration
         PhaseResult::Failed => "failed",
         PhaseResult::Interrupted => "interrupted",
     };
-    info!(phase, "{word} in {}", human(elapsed));
+    info!(phase, "{phase}: {word} in {}", human(elapsed));
 }
 
 /// The state that an end stands for.
