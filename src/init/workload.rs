@@ -46,6 +46,18 @@ impl Init {
         status
     }
 
+    /// 127 where COMMAND is nowhere, 126 where it is there and can't be executed. `exec`
+    /// says "permission denied" also where a directory on PATH is closed to the user
+    /// (execvp(3)), so it is looked for again.
+    fn status_of(&self, e: &io::Error, stand: &Stand) -> u8 {
+        let name = self.options.command.first().cloned().unwrap_or_default();
+        let own = stand.variables.iter().find(|(n, _)| n == "PATH").map(|(_, path)| path.into());
+        let path = own.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
+        let by_path = !name.as_encoded_bytes().contains(&b'/');
+        let nowhere = by_path && !std::env::split_paths(&path).any(|d| d.join(&name).exists());
+        if e.kind() == io::ErrorKind::NotFound || nowhere { NOT_FOUND } else { NOT_EXECUTABLE }
+    }
+
     fn start_workload(&mut self, stand: &Stand) -> io::Result<i32> {
         let Some((program, arguments)) = self.options.command.split_first() else {
             return Err(io::Error::from(io::ErrorKind::NotFound));
