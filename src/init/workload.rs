@@ -31,11 +31,7 @@ impl Init {
                 let name = self.options.command.first().cloned().unwrap_or_default();
                 self.report.error(&format!("{}: {e}", name.display()));
                 self.stop_leftovers(stand);
-                return if e.kind() == io::ErrorKind::NotFound {
-                    NOT_FOUND
-                } else {
-                    NOT_EXECUTABLE
-                };
+                return self.status_of(&e, stand);
             }
         };
         let status = self.supervise(pid, stand);
