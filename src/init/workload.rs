@@ -29,9 +29,13 @@ impl Init {
             Ok(pid) => pid,
             Err(e) => {
                 let name = self.options.command.first().cloned().unwrap_or_default();
-                self.report.error(&format!("{}: {e}", name.display()));
+                let status = self.status_of(&e, stand);
+                match status {
+                    NOT_FOUND => self.report.error(&format!("{}: not found", name.display())),
+                    _ => self.report.error(&format!("{}: {e}", name.display())),
+                }
                 self.stop_leftovers(stand);
-                return self.status_of(&e, stand);
+                return status;
             }
         };
         let status = self.supervise(pid, stand);

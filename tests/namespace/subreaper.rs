@@ -1,6 +1,7 @@
 //! Not PID 1 (`podman run --init`, or under another supervisor): the agent adopts orphans all
 //! the same, and ends what is left of its own and nobody else's.
 
+use crate::rehearse::Rehearsal;
 use crate::sandbox::Sandbox;
 use crate::util::run;
 
@@ -45,4 +46,15 @@ fn a_boot_that_dies_is_an_outcome_here_too() {
     );
     let ended = run(sandbox.pid1(&["sh", "-c", &outer])).expect(1);
     assert_eq!(ended.stdout, "", "{ended:#?}");
+}
+
+/// `exec` says "permission denied" where a directory on PATH is closed (execvp(3)); shells
+/// say "not found" all the same.
+#[test]
+fn a_command_that_is_nowhere_is_127_although_a_directory_on_path_is_closed() {
+    let look = "mkdir -m 0 /tmp/closed; export PATH=/tmp/closed:$PATH
+        agent init --no-boot nonexistent; echo $?; agent init --no-boot /etc/passwd; echo $?";
+    let ended = Rehearsal::of("#!/bin/sh\nexit 0\n").then(look).expect(0);
+    assert_eq!(ended.stdout, "127\n126\n");
+    assert!(ended.stderr.contains("nonexistent: not found"), "{ended:#?}");
 }
