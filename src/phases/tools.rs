@@ -14,8 +14,12 @@ use crate::sys::signals;
 use mise::{Failure, Listed, parse_list};
 use nix::sys::signal::Signal;
 use problems::excerpt;
+use std::fs;
 use std::path::Path;
 use tokio::time;
+
+/// The image's own mise config, which every user's outranks.
+const SYSTEM_CONFIG: &str = "/etc/mise/config.toml";
 
 /// Reconciles the tools.
 pub async fn run(work: &ToolsWork, cx: &Context<'_>) -> Report {
@@ -184,6 +188,15 @@ impl Reconcile<'_, '_> {
             if !all.iter().any(|t| t.name == name) {
                 all.push(Tool { name: name.into(), version: version.into(), installed: false });
             }
+        }
+        let declared = mise::declared(&fs::read_to_string(SYSTEM_CONFIG).unwrap_or_default());
+        let hidden: Vec<String> =
+            declared.into_iter().filter(|name| !all.iter().any(|t| t.name == *name)).collect();
+        if !hidden.is_empty() {
+            self.report.notes.push(format!(
+                "declared in {SYSTEM_CONFIG} and not in force: {} (a user's disable_tools hides a tool so)",
+                hidden.join(", ")
+            ));
         }
         let installed = all.iter().filter(|t| t.installed).count();
         self.report.notes.push(format!("{installed} of {} tools are installed", all.len()));

@@ -196,3 +196,37 @@ fn a_disk_that_fills_up_during_an_install_is_named() {
     // The manifest is whole.
     assert!(sandbox.sh("cat ~/.config/mise/config.toml").good().contains("typescript"));
 }
+
+/// mise names several failed tools in one line and gives each its reason below.
+#[test]
+fn several_tools_that_fail_are_each_named_with_their_reason() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    seed(
+        &volume,
+        MANIFEST,
+        "[tools]\n\"npm:semver\" = \"9.9.9\"\n\"npm:@scope/none\" = \"9.9.9\"\n",
+    );
+    let sandbox = Recipe::on(&volume).start(IDLE);
+    let (_, text) = sandbox.shows("degraded", "tool-network");
+    for name in ["npm:semver@9.9.9 is not installed", "npm:@scope/none@9.9.9 is not installed"] {
+        assert!(text.contains(name), "{text}");
+    }
+    assert!(text.contains("1 of 3 tools are installed"), "{text}");
+}
+
+/// The user's config outranks the image's in mise; the status says what that hides.
+#[test]
+fn a_baseline_tool_that_a_user_disabled_is_told() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    seed(&volume, MANIFEST, "[settings]\ndisable_tools = [\"npm:cowsay\"]\n");
+    let sandbox = Recipe::on(&volume).start(IDLE);
+    sandbox.settled();
+    let text = sandbox.exec(&["agent", "status"]).stdout;
+    assert!(text.contains("not in force: npm:cowsay"), "{text}");
+}

@@ -41,6 +41,14 @@ pub(super) fn parse_list(json: &str) -> Result<Vec<Listed>, serde_json::Error> {
         .collect())
 }
 
+/// The tools that a mise config declares with their backend's name (`npm:x`). Short names
+/// are left out: mise may list them under another.
+pub(super) fn declared(config: &str) -> Vec<String> {
+    let table: toml::Table = toml::from_str(config).unwrap_or_default();
+    let tools = table.get("tools").and_then(|t| t.as_table());
+    tools.into_iter().flat_map(|t| t.keys()).filter(|name| name.contains(':')).cloned().collect()
+}
+
 /// What an `install` that failed told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -215,6 +223,13 @@ mod tests {
         );
         assert!(parse_list("{}").unwrap().is_empty());
         assert!(parse_list("mise says no").is_err());
+    }
+
+    #[test]
+    fn what_a_config_declares_is_read() {
+        let config = "[settings]\nx = 1\n[tools]\n\"npm:cowsay\" = \"1\"\nnode = \"22\"\n[tools.\"npm:b\"]\nversion = \"2\"\n";
+        assert_eq!(declared(config), ["npm:b", "npm:cowsay"]);
+        assert!(declared("[tools").is_empty() && declared("").is_empty());
     }
 
     #[test]
