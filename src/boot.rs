@@ -14,6 +14,7 @@ use crate::init::handoff::{Handoff, Stand};
 use crate::journal::event::{BootBegan, BootEnded};
 use crate::journal::place::{self, Base};
 use crate::journal::{Problem, State, file, status};
+use crate::observe;
 use crate::phases::bootstrap;
 use crate::plan::{self, Facts, Phase, PhaseName, Plan, Switch, Work};
 use crate::stub::payload::{self, Script};
@@ -104,7 +105,7 @@ fn locked(
     };
     let began = BootBegan {
         boot: format!("{:x}-{:04x}", jiff::Timestamp::now().as_millisecond(), fastrand::u16(..)),
-        runner: file::runner(request.from_init),
+        runner: file::runner(init_pid(request)),
         instance: plan.instance.id.clone(),
         agent: env!("CARGO_PKG_VERSION").into(),
         phases: plan.phases.iter().map(|p| p.name).collect(),
@@ -152,14 +153,25 @@ fn locked(
     }
 }
 
+/// The init of the sandbox that this boot belongs to: whoever started it, or the one it
+/// was called in.
+fn init_pid(request: &Request) -> i32 {
+    if request.from_init {
+        return nix::unistd::getppid().as_raw();
+    }
+    observe::supervisor().map_or(1, |supervisor| supervisor.pid)
+}
+
 /// A boot by hand that can't begin changes nothing of a sandbox that has booted, so it is
 /// told to who asked and not recorded as what the sandbox is.
 fn refused_by_hand<'a>(plan: &'a Plan, bases: &[Base]) -> Option<&'a Problem> {
     let Work::Refuse { problem } = &plan.phases.first()?.work else { return None };
-    let found = place::find_journal(bases, &plan.instance.id, &file::is_this_life).found?;
+    let search = place::find_journal(bases, &plan.instance.id, &file::is_this_life);
     let observer = status::Observer { this_life: &file::is_this_life, lives: &|_| true };
-    let booted = status::fold(&found.contents.records, &observer).boot.is_some();
-    booted.then_some(problem)
+    let booted =
+        search.found.is_some_and(|f| status::fold(&f.contents.records, &observer).boot.is_some());
+    // Where this user may not look, there may be one.
+    (booted || !search.closed.is_empty()).then_some(problem)
 }
 
 /// Says how it ended, from the journal itself: what is told here and what `agent

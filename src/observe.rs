@@ -68,27 +68,41 @@ pub fn boot_may_begin() -> bool {
 }
 
 /// The `agent init` that this sandbox runs under.
-struct Supervisor {
-    pid: i32,
+pub struct Supervisor {
+    /// Its process id.
+    pub pid: i32,
     no_boot: bool,
     config: Option<PathBuf>,
 }
 
-/// Finds it: PID 1 or, below an engine's own init, a child of it (`proc_pid_cmdline(5)`).
-fn supervisor() -> Option<Supervisor> {
-    let children = fs::read_to_string("/proc/1/task/1/children").unwrap_or_default();
-    let candidates = std::iter::once("1").chain(children.split_ascii_whitespace());
-    candidates.into_iter().find_map(|pid| {
+/// Finds it: the first `agent init` among the processes of this mount namespace, by its
+/// command line (`proc_pid_cmdline(5)`). It need not be PID 1: an engine's own init, or
+/// one that several containers share, may be above it.
+pub fn supervisor() -> Option<Supervisor> {
+    let mut pids: Vec<i32> = fs::read_dir("/proc")
+        .ok()?
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse().ok())
+        .collect();
+    pids.sort_unstable();
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    let here = namespace("self");
+    pids.into_iter().find_map(|pid| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let words = line.split(|&b| b == 0).map(|w| OsString::from_vec(w.to_vec()));
         let mut arguments: Vec<OsString> = words.collect();
         // The last word is ended by a zero too.
         arguments.pop();
-        let is_init = arguments.get(1).is_some_and(|word| word == "init");
+        let program = Path::new(arguments.first()?).file_name()? == "agent";
+        let is_init = program && arguments.get(1).is_some_and(|word| word == "init");
         let (no_boot, config) = is_init.then(|| init::asked_in(arguments.split_off(2)))??;
+        // One that may not be looked into is another user's; below PID 1 it is ours.
+        let theirs = namespace(&pid.to_string());
+        if theirs.is_some() && theirs != here {
+            return None;
+        }
         // A relative name is relative to where that process is; an absolute one wins.
         let cwd = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_else(|_| "/".into());
-        let config = config.map(|file| cwd.join(file));
-        Some(Supervisor { pid: pid.parse().ok()?, no_boot, config })
+        Some(Supervisor { pid, no_boot, config: config.map(|file| cwd.join(file)) })
     })
 }

@@ -3,10 +3,11 @@
 use crate::config::Config;
 use crate::plan::{Facts, Instance, Payload, PayloadState, SandboxUser, Switch};
 use crate::stub::payload::{self, Script};
-use crate::sys::files;
 use crate::sys::privilege::{self, Need};
 use crate::sys::users::{Account, Database};
+use crate::sys::{files, trusted};
 use nix::unistd::{access, getegid, geteuid, getgroups};
+use std::fs::Metadata;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +27,7 @@ pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>
     let data_home = absolute("XDG_DATA_HOME").unwrap_or_else(|| user.home.join(".local/share"));
     let config_home = absolute("XDG_CONFIG_HOME").unwrap_or_else(|| user.home.join(".config"));
     let user_mise_config = config_home.join("mise/config.toml");
-    let (payload, script) = find_script(config, payload, user.uid);
+    let (payload, script) = find_script(config, payload, &user);
     let facts = Facts {
         switch: unknown_user(config).map_or_else(|| switch(&user), Switch::Unknown),
         instance: instance(config),
@@ -170,7 +171,11 @@ fn find_mise(config: &Config, path: &str) -> Option<PathBuf> {
         .find(|p| p.is_file() && access(p, nix::unistd::AccessFlags::X_OK).is_ok())
 }
 
-fn find_script(config: &Config, text: Option<&[u8]>, for_uid: u32) -> (Payload, Option<Script>) {
+fn find_script(
+    config: &Config,
+    text: Option<&[u8]>,
+    user: &SandboxUser,
+) -> (Payload, Option<Script>) {
     let variable = format!("${}", payload::VARIABLE);
     let absent = |source: String, state| (Payload { source, state }, None);
     let given = text.is_some_and(|t| !t.trim_ascii().is_empty());
@@ -182,7 +187,7 @@ fn find_script(config: &Config, text: Option<&[u8]>, for_uid: u32) -> (Payload, 
         (Some(file), true) => absent(file.display().to_string(), PayloadState::Ambiguous),
         (Some(file), false) => {
             let source = file.display().to_string();
-            match read_script(file, for_uid) {
+            match read_script(file, user) {
                 Ok(bytes) => match Script::from_bytes(bytes) {
                     Ok(script) => found(source, Some(script).filter(|s| !s.bytes().is_empty())),
                     Err(e) => absent(source, PayloadState::Undecodable(e.to_string())),
@@ -204,30 +209,33 @@ fn found(source: String, script: Option<Script>) -> (Payload, Option<Script>) {
     (Payload { source, state }, script)
 }
 
-/// May nobody but root change what this directory leads to? Root reads no file for a user
-/// by a way that the user could have laid.
-fn roots_own(directory: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    const STICKY: u32 = 0o1000;
-    const WRITABLE: u32 = 0o022;
-    directory
-        .metadata()
-        .is_ok_and(|m| m.uid() == 0 && (m.mode() & WRITABLE == 0 || m.mode() & STICKY != 0))
-}
-
-fn read_script(path: &Path, for_uid: u32) -> std::io::Result<Vec<u8>> {
-    if geteuid().is_root() && for_uid != 0 {
-        let real = path.canonicalize()?;
-        if let Some(open) = path.ancestors().chain(real.ancestors()).skip(1).find(|p| !roots_own(p))
-        {
-            let open = open.display();
-            return Err(std::io::Error::other(format!(
-                "its way leads through {open}, which others than root can change"
-            )));
-        }
-    }
+/// Reads the script file. Root reads for another user only what that user could have read
+/// itself, or what it gets to by a way that only root can lay: else a link of the user's
+/// would turn root's secrets into a script of the user's.
+fn read_script(path: &Path, user: &SandboxUser) -> std::io::Result<Vec<u8>> {
     let file = files::open_regular(path)?;
+    if geteuid().is_root()
+        && user.uid != 0
+        && !readable_by(&file.metadata()?, user)
+        && !trusted::leads_to(path, &file)
+    {
+        return Err(std::io::Error::other(
+            "it is root's, and others than root can change the way to it; \
+             give the file to the user, or put it where only root can write",
+        ));
+    }
     let mut bytes = Vec::new();
     file.take(payload::MAX_SCRIPT + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Do the permission bits let the user read it?
+fn readable_by(m: &Metadata, user: &SandboxUser) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let bit = match () {
+        () if m.uid() == user.uid => 0o400,
+        () if user.groups.contains(&m.gid()) => 0o040,
+        () => 0o004,
+    };
+    m.mode() & bit != 0
 }

@@ -29,6 +29,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The most that is read back of a command's output, in bytes.
 const MAX_OUTPUT: u64 = 1 << 20;
 
+/// What is kept of a log that grew too large, in bytes.
+const KEPT: u64 = 64 << 10;
+
 /// How a command ended.
 #[derive(Debug)]
 pub enum End {
@@ -88,11 +91,21 @@ impl Log {
         let _ = writeln!(&self.file, "agent: {line}");
     }
 
-    /// Begins anew when it has grown too large: a command that never stops talking must
-    /// not fill the disk. Appending writers go on at the new end.
+    /// Keeps only the end when it has grown too large: a command that never stops talking
+    /// must not fill the disk, and its last words are what is wanted. Appending writers go
+    /// on at the new end.
     fn keep_below(&mut self, max: u64) {
-        if self.file.metadata().is_ok_and(|m| m.len() > max) && self.file.set_len(0).is_ok() {
-            self.say("the log grew past its limit (log.max_size); what came before is gone");
+        let Ok(length) = self.file.metadata().map(|m| m.len()) else { return };
+        if length <= max {
+            return;
+        }
+        let mut tail = vec![0; usize::try_from(KEPT.min(max / 2)).unwrap_or(0)];
+        let from = length.saturating_sub(tail.len() as u64);
+        let read = self.file.read_at(&mut tail, from).unwrap_or(0);
+        if self.file.set_len(0).is_ok() {
+            use std::io::Write;
+            self.say("the log grew past its limit (log.max_size); only its end was kept:");
+            let _ = (&self.file).write_all(tail.get(..read).unwrap_or_default());
             self.start = 0;
         }
     }

@@ -125,19 +125,20 @@ pub fn parse(bytes: &[u8]) -> Contents {
     for line in bytes.split(|&b| b == b'\n').filter(|l| !l.is_empty()) {
         match serde_json::from_slice(line) {
             Ok(record) => contents.records.push(record),
-            Err(_) => {
+            Err(e) => {
                 contents.unreadable += 1;
-                contents.damaged += usize::from(!may_be_torn(line));
+                contents.damaged += usize::from(!may_be_torn(line, &e));
             }
         }
     }
     contents
 }
 
-/// An append that a power cut took in the middle leaves the beginning of a line, or the
-/// blocks of it that were never written.
-fn may_be_torn(line: &[u8]) -> bool {
-    line.starts_with(b"{\"at\":") || b"{\"at\":".starts_with(line) || line.iter().all(|&b| b == 0)
+/// An append that a power cut took in the middle leaves the beginning of a line: the text
+/// ends before the object does. Anything else is damage.
+fn may_be_torn(line: &[u8], e: &serde_json::Error) -> bool {
+    const START: &[u8] = b"{\"at\":";
+    e.is_eof() && (line.starts_with(START) || START.starts_with(line))
 }
 
 /// Inode of this process's pid namespace; 0 where it cannot be seen.
@@ -154,10 +155,9 @@ pub fn is_this_life(epoch: &Epoch) -> bool {
         && (epoch.init_start == 0 || process::lives(epoch.init_pid, epoch.init_start))
 }
 
-/// This process as the runner of a boot; `from_init` says that its parent is the init.
-pub fn runner(from_init: bool) -> Runner {
+/// This process as the runner of a boot in the sandbox whose init is `init_pid`.
+pub fn runner(init_pid: i32) -> Runner {
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
-    let init_pid = if from_init { nix::unistd::getppid().as_raw() } else { 1 };
     let start = |pid| process::start_ticks(pid).unwrap_or(0);
     let epoch = Epoch {
         kernel_boot: clock::kernel_boot_id().to_owned(),

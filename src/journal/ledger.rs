@@ -8,6 +8,11 @@ use super::event::{Event, Record, ScriptEnd, ScriptRun};
 /// The file's name in a state directory.
 pub const NAME: &str = "scripts";
 
+/// Is this an event of a ledger?
+pub fn belongs(event: &Event) -> bool {
+    matches!(event, Event::ScriptBegan(_) | Event::ScriptEnded { .. })
+}
+
 /// What the ledger says of one script on one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {

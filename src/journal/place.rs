@@ -221,7 +221,11 @@ pub fn open_ledger(home: &Path, instance: &str, owner: Owner, fallback: &Place) 
             Ok(records) => records,
             Err(e) => return Ledger { records: Vec::new(), appender: Err(e), passing: None },
         };
-        let opened = base.open(instance).and_then(|(dir, _)| Appender::open(&dir, ledger::NAME));
+        let opened = base.open(instance).and_then(|(dir, path)| match files::in_memory(&path) {
+            // A link led there.
+            true => Err(io::Error::other("it is in memory")),
+            false => Appender::open(&dir, ledger::NAME),
+        });
         match opened {
             Ok(appender) => return Ledger { records, appender: Ok(appender), passing: None },
             // A record of it must not be missed because there is no room for the next.
@@ -264,6 +268,10 @@ fn read_ledger(dir: &Path) -> io::Result<Vec<Record>> {
         Ok(contents) if contents.damaged > 0 => {
             let (path, lines) = (path.display(), contents.damaged);
             Err(io::Error::other(format!("{path} is damaged ({lines} lines cannot be read)")))
+        }
+        Ok(contents) if contents.records.iter().any(|r| !ledger::belongs(&r.event)) => {
+            let path = path.display();
+            Err(io::Error::other(format!("{path} is damaged (it holds what is no script's)")))
         }
         Ok(contents) => Ok(contents.records),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),

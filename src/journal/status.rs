@@ -187,16 +187,23 @@ impl Status {
 
 /// Folds the records of a journal, oldest first, to the status of its newest boot.
 pub fn fold(records: &[Record], observer: &Observer<'_>) -> Status {
-    let newest = records.iter().rposition(|r| matches!(r.event, Event::BootBegan(_)));
+    let begun = |r: &Record| match &r.event {
+        Event::BootBegan(began) => Some((observer.this_life)(&began.runner.epoch)),
+        _ => None,
+    };
+    let newest = records.iter().rposition(|r| begun(r) == Some(true));
     let Some((head, rest)) = newest.and_then(|i| records.get(i..)?.split_first()) else {
-        return Status::none("no boot has begun here");
+        let any = records.iter().any(|r| begun(r).is_some());
+        return Status::none(match any {
+            true => "no boot has begun since this sandbox was started",
+            false => "no boot has begun here",
+        });
     };
     let Event::BootBegan(began) = &head.event else {
         return Status::none("no boot has begun here");
     };
-    if !(observer.this_life)(&began.runner.epoch) {
-        return Status::none("no boot has begun since this sandbox was started");
-    }
+    // What follows another beginning belongs to another life's boot.
+    let rest = rest.iter().take_while(|r| begun(r).is_none());
     let mut status = begin(began, head.at);
     let mut end = None;
     for record in rest {
@@ -389,6 +396,22 @@ mod tests {
         assert_eq!(fold_events(vec![end()], true, 1).state, State::None);
         let cut = fold_events(vec![began(), end(), began()], false, 1);
         assert_eq!(cut.state, State::Failed, "the newest boot counts");
+    }
+
+    #[test]
+    fn a_boot_of_another_life_in_between_changes_nothing() {
+        let other = Event::BootBegan(BootBegan {
+            runner: Runner { pid: 12, start_ticks: 6, epoch: epoch(2) },
+            ..match began() {
+                Event::BootBegan(b) => b,
+                _ => unreachable!(),
+            }
+        });
+        let end = || ended(Outcome::Complete, None);
+        let events = || vec![began(), end(), other.clone(), ended(Outcome::Failed, None)];
+        assert_eq!(fold_events(events(), false, 1).state, State::Complete);
+        assert_eq!(fold_events(events(), false, 2).state, State::Failed);
+        assert_eq!(fold_events(events(), false, 3).state, State::None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod shebang;
 
 pub use scratch::sweep;
 
-use crate::config::value::{Retry, human};
+use crate::config::value::{OnFailure, Retry, human};
 use crate::engine::command::{self, End, Invocation, Log};
 use crate::engine::{Context, Report};
 use crate::journal::Problem;
@@ -55,9 +55,7 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
     };
     let mut report = Report::default();
     report.notes.extend(why_again(work, &history));
-    report.notes.extend(passing.map(|why| {
-        format!("a restart will run the script again: its record has no lasting place ({why})")
-    }));
+    report.problems.extend(passing.map(|why| (OnFailure::Degrade, no_lasting_record(&why))));
 
     let ready = prepare(script.bytes(), cx);
     drop(script);
@@ -227,8 +225,14 @@ fn prepare(bytes: &[u8], cx: &Context<'_>) -> Result<Ready, Unready> {
         );
         return Err(Unready::Script(problem.log(&log.path)));
     }
-    let scratch = Scratch::write(bytes, shebang.is_none(), cx)
-        .map_err(|e| no_file("the script's private file", e))?;
+    let scratch = Scratch::write(bytes, shebang.is_none(), cx).map_err(|e| match e.kind() {
+        std::io::ErrorKind::Unsupported => Unready::Sandbox(Problem::new(
+            "script-noexec",
+            "the user script is a program, and every place for it is mounted noexec",
+            "mount one of /tmp, /dev/shm or the volume without noexec",
+        )),
+        _ => no_file("the script's private file", e),
+    })?;
     Ok(Ready { log, shebang, scratch })
 }
 
@@ -335,6 +339,15 @@ fn log_path(cx: &Context<'_>) -> PathBuf {
 
 fn millis(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn no_lasting_record(why: &str) -> Problem {
+    Problem::new(
+        "script-record-passing",
+        "that the user script has run is recorded in memory alone: a restart will run it again",
+        "make ~/.local/state/agent a directory on the volume, without a link on its way",
+    )
+    .evidence(why)
 }
 
 fn no_ledger(e: &std::io::Error) -> Problem {

@@ -18,6 +18,7 @@ use crate::sys::privilege::Need;
 use crate::sys::{Kernel, Linux, mounts};
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// How long checks and the filling of one volume may take.
@@ -81,31 +82,44 @@ pub fn helper(request: &Request) -> Answer {
     answer
 }
 
-/// The helper `agent internal mount`: mounts one volume. The answer is the error, if any.
-pub fn mount_helper(request: &Request) -> Option<String> {
-    let volume = &request.volume;
-    let m = volume.mount.as_ref()?;
+/// The helper `agent internal mount`: mounts one volume. The answer is the problem, if any.
+pub fn mount_helper(request: &Request) -> Option<Problem> {
+    let target = &request.volume.target;
+    let m = request.volume.mount.as_ref()?;
     // The way to the target may lead through the user's home: what is mounted on is the
     // directory that was opened without following a link, not whatever its path leads to.
-    let made = Dir::from_root(&volume.target, Some(0o755))
-        .and_then(|dir| mounts::make(&m.source, &dir.handle(), &m.fstype, &m.options));
-    made.err().map(|e| explain_mount(&e))
+    let made = match (target.parent(), target.file_name()) {
+        (Some(parent), Some(name)) => Dir::from_root(parent, Some(0o755)).and_then(|parent| {
+            mounts::make(&m.source, (&parent, Path::new(name)), &m.fstype, &m.options)
+        }),
+        _ => Err(io::Error::other("it is the root directory")),
+    };
+    made.err().map(|e| cannot_mount(&request.volume, &m.source, &m.fstype, &e))
 }
 
-fn explain_mount(e: &io::Error) -> String {
-    match e.raw_os_error() {
-        Some(libc::ELOOP | libc::ENOTDIR) => {
+fn cannot_mount(volume: &Volume, source: &str, fstype: &str, e: &io::Error) -> Problem {
+    let target = volume.target.display();
+    if matches!(e.raw_os_error(), Some(libc::ELOOP | libc::ENOTDIR)) {
+        return Problem::new(
+            "volume-target-link",
             format!(
-                "{e}: a part of the target's path is a symbolic link or no directory; write its real path"
-            )
-        }
-        Some(libc::ENODEV) => format!("{e}: the kernel doesn't know this filesystem type"),
-        Some(libc::EBUSY) => format!("{e}: the source is mounted elsewhere or in use"),
-        Some(libc::EINVAL) => {
-            format!("{e}: wrong filesystem type, bad option, or damaged superblock")
-        }
-        _ => e.to_string(),
+                "nothing is mounted at {target}: a part of its path is a symbolic link or no directory"
+            ),
+            "remove the link, or write the real path as `target`",
+        );
     }
+    let why = match e.raw_os_error() {
+        Some(libc::ENODEV) => ": the kernel doesn't know this filesystem type",
+        Some(libc::EBUSY) => ": the source is mounted elsewhere or in use",
+        Some(libc::EINVAL) => ": wrong filesystem type, bad option, or damaged superblock",
+        _ => "",
+    };
+    Problem::new(
+        "volume-mount-failed",
+        format!("{source} cannot be mounted at {target} as {fstype}"),
+        "check that the device is attached and holds that filesystem; the kernel log (dmesg) may say more",
+    )
+    .evidence(format!("{e}{why}"))
 }
 
 async fn mount_where_wanted(
@@ -129,16 +143,11 @@ async fn mount_where_wanted(
             format!("mount it from outside (-v SOURCE:{target}), or start with --cap-add {name}"),
         ));
     }
-    let answer: Result<Option<String>, _> =
+    let answer: Result<Option<Problem>, _> =
         cx.helper("mount", request, false, mount.deadline.0).await;
     match answer.map_err(|e| no_answer(volume, "mounting", e))? {
         None => Ok(Some(format!("mounted {} at {target}", mount.source))),
-        Some(error) => Err(Problem::new(
-            "volume-mount-failed",
-            format!("{} cannot be mounted at {target} as {}", mount.source, mount.fstype),
-            "check that the device is attached and holds that filesystem; the kernel log (dmesg) may say more",
-        )
-        .evidence(error)),
+        Some(problem) => Err(problem),
     }
 }
 

@@ -24,6 +24,7 @@ pub mod process;
 pub mod signals;
 pub mod spawn;
 pub mod terminal;
+pub mod trusted;
 pub mod users;
 
 pub use kernel::{Kernel, Linux};

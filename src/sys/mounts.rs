@@ -1,6 +1,7 @@
 //! The mount table, and making a mount.
 
-use nix::mount::{MsFlags, mount};
+use super::beneath::Dir;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -88,22 +89,35 @@ fn octal(digits: &[u8]) -> Option<u8> {
     u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
 }
 
-/// Mounts `source` at `target` (`mount(2)`). Options that the kernel knows as flags
-/// become flags; the rest goes to the filesystem as data. A `bind` with other flags
-/// needs a second call, as `mount(8)` makes.
+/// Mounts `source` on the directory `name` of `parent`, which is made where it is missing
+/// (`mount(2)`). Options that the kernel knows as flags become flags; the rest goes to the
+/// filesystem as data. A `bind` with other flags needs a second call on what is then
+/// mounted, as `mount(8)` makes; if that fails, nothing stays mounted.
 ///
 /// # Errors
-/// What `mount(2)` says.
-pub fn make(source: &str, target: &Path, fstype: &str, options: &[String]) -> io::Result<()> {
+/// What `mount(2)` says, or that `name` is a link.
+pub fn make(
+    source: &str,
+    (parent, name): (&Dir, &Path),
+    fstype: &str,
+    options: &[String],
+) -> io::Result<()> {
     let (flags, data) = split_options(options);
     let data = (!data.is_empty()).then(|| data.join(","));
-    mount(Some(source), target, Some(fstype), flags, data.as_deref())?;
+    let beneath = parent.make_path(name, 0o755, None)?;
+    mount(Some(source), &beneath.handle(), Some(fstype), flags, data.as_deref())?;
     let remount = flags - MsFlags::MS_BIND - MsFlags::MS_REC;
-    if flags.contains(MsFlags::MS_BIND) && !remount.is_empty() {
-        let flags = remount | MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
-        mount(None::<&str>, target, None::<&str>, flags, None::<&str>)?;
+    if !flags.contains(MsFlags::MS_BIND) || remount.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    // Opened anew, the name leads into what was mounted.
+    let mounted = parent.make_path(name, 0o755, None)?;
+    let flags = remount | MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
+    let restricted = mount(None::<&str>, &mounted.handle(), None::<&str>, flags, None::<&str>);
+    if restricted.is_err() {
+        let _ = umount2(&mounted.handle(), MntFlags::MNT_DETACH);
+    }
+    Ok(restricted?)
 }
 
 fn split_options(options: &[String]) -> (MsFlags, Vec<&str>) {

@@ -44,7 +44,7 @@ fn the_exit_status_is_the_commands() {
 fn a_command_that_is_not_found_is_127_and_named() {
     run(agent(&["init", "--no-boot", "no-such-program"]))
         .expect(127)
-        .says("agent: no-such-program: No such file");
+        .says("agent: no-such-program: not found");
     run(agent(&["init", "--no-boot", "/no/such/program"])).expect(127).says("/no/such/program");
 }
 

@@ -43,13 +43,16 @@ pub fn find_journal(bases: &[Base], instance: &str, this_life: &dyn Fn(&Epoch) -
                     continue;
                 }
             };
-            let last = contents.records.iter().rev().find_map(|r| match &r.event {
+            let boots = contents.records.iter().rev().filter_map(|r| match &r.event {
                 Event::BootBegan(b) => {
                     let ours = this_life(&b.runner.epoch);
                     Some((ours.then_some(b.runner.start_ticks), r.at))
                 }
                 _ => None,
             });
+            // The newest of this life; else the newest.
+            let last =
+                boots.clone().find(|(ours, _)| ours.is_some()).or_else(|| boots.clone().next());
             let (ours, at) = last.map_or((None, None), |(ours, at)| (ours, Some(at)));
             found.push((ours, at, Found { path, contents }));
         }

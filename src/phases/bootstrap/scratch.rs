@@ -32,7 +32,7 @@ impl Scratch {
         bases.extend(cx.state_at_home());
         for base in bases {
             if executed && files::space(&base).is_ok_and(|s| s.noexec) {
-                last = io::Error::other("every place for it is mounted noexec");
+                last = io::Error::from(io::ErrorKind::Unsupported);
                 continue;
             }
             match Self::write_in(&base, bytes, cx) {
