@@ -26,6 +26,7 @@
 
 mod engine;
 mod guard;
+mod hostile;
 mod sandbox;
 mod seen;
 
