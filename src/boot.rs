@@ -54,9 +54,7 @@ pub fn sources(config: Option<&PathBuf>) -> Sources {
 /// Boots. Call it while the process has one thread.
 pub fn run(request: &Request) -> Ended {
     let payload = take_payload(request);
-    if let Err(e) = privilege::forbid_dump() {
-        warn!("this process cannot be closed to others: {e}");
-    }
+    let closed = privilege::forbid_dump();
     let loaded = config::load(&sources(request.config.as_ref()));
     let (config, errors) = match loaded {
         Ok(config) => (config, Vec::new()),
@@ -68,6 +66,9 @@ pub fn run(request: &Request) -> Ended {
         None => config.log.format,
     };
     crate::log::start(format, config.log.level);
+    if let Err(e) = closed {
+        warn!("this process cannot be closed to others: {e}");
+    }
     let (facts, script) = survey::survey(&config, payload.as_deref());
     let plan = match errors.as_slice() {
         [] => plan::resolve(&config, &facts, request.again),
@@ -75,17 +76,18 @@ pub fn run(request: &Request) -> Ended {
     };
     tell_init(request, &Stand::of(&config, &facts).into());
     let bases = place::bases(&facts.user.home, (facts.user.uid, facts.user.gid));
-    match place::lock(&bases, &plan.instance.id) {
-        Ok(Some(_lock)) => Ended::In(locked(request, &config, &facts, &plan, script, &bases)),
-        Ok(None) => {
-            let reason = "another boot of this instance is running; wait for its end with `agent status --wait`";
-            error!("{reason}");
-            tell_init(request, &Handoff::Reason(reason.into()));
-            Ended::Busy
-        }
-        // No place for a lock is no place for a journal either; that is told next.
-        Err(_) => Ended::In(locked(request, &config, &facts, &plan, script, &bases)),
+    // No place for a lock is no place for a journal either; that is told where one is sought.
+    let lock = place::lock(&bases, &plan.instance.id);
+    if matches!(lock, Ok(None)) {
+        let reason =
+            "another boot of this instance is running; wait for its end with `agent status --wait`";
+        error!("{reason}");
+        tell_init(request, &Handoff::Reason(reason.into()));
+        return Ended::Busy;
     }
+    let state = locked(request, &config, &facts, &plan, script, &bases);
+    drop(lock);
+    Ended::In(state)
 }
 
 fn locked(
@@ -258,7 +260,7 @@ impl Stand {
             become_user: (facts.switch == Switch::Change)
                 .then(|| (user.uid, user.gid, user.groups.clone())),
             json: config.log.format == LogFormat::Json,
-            variables: Plan::workload_variables(facts).into_iter().collect(),
+            variables: plan::user_variables(facts).into_iter().collect(),
         }
     }
 }

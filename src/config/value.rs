@@ -43,6 +43,11 @@ impl fmt::Display for Span {
     }
 }
 
+/// A duration in whole milliseconds, as the journal and the JSON forms hold it.
+pub fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A duration as people read it: `7 ms`, `1.8 s`, `90 s`, `10 min`.
 pub fn human(d: Duration) -> String {
     let ms = d.as_millis();
@@ -64,7 +69,7 @@ impl<'de> Deserialize<'de> for Span {
 /// In JSON a span is a number of milliseconds.
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_u64(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX))
+        s.serialize_u64(millis(self.0))
     }
 }
 

@@ -12,9 +12,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::time;
 
-/// The program that runs now, also where its file has been moved or replaced.
-const SELF: &str = "/proc/self/exe";
-
 /// Why a helper gave no answer.
 #[derive(Debug)]
 pub enum HelperError {
@@ -40,7 +37,7 @@ impl Context<'_> {
     ) -> Result<O, HelperError> {
         let broken = |e: &dyn std::fmt::Display| HelperError::Broken(e.to_string());
         let input = serde_json::to_vec(input).map_err(|e| broken(&e))?;
-        let mut command = std::process::Command::new(SELF);
+        let mut command = std::process::Command::new(spawn::SELF);
         command.args(["internal", name]).env_clear().current_dir("/");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let setup = spawn::Setup {

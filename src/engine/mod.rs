@@ -17,7 +17,7 @@ pub use cancel::Cancel;
 pub use context::Context;
 pub use helper::HelperError;
 
-use crate::config::value::{OnFailure, human};
+use crate::config::value::{OnFailure, human, millis};
 use crate::journal::event::{BootEnded, Event, Outcome, PhaseEnded, PhaseResult, Tool};
 use crate::journal::{Problem, State};
 use crate::phases;
@@ -49,6 +49,11 @@ impl Report {
     /// A phase that failed with one problem.
     pub fn failed(problem: Problem) -> Self {
         Self { problems: vec![(OnFailure::Fail, problem)], ..Self::default() }
+    }
+
+    /// One more thing that fails the phase.
+    pub fn fail(&mut self, problem: Problem) {
+        self.problems.push((OnFailure::Fail, problem));
     }
 
     fn result(&self) -> PhaseResult {
@@ -153,13 +158,7 @@ fn say(phase: PhaseName, result: PhaseResult, report: &Report, elapsed: Duration
             }
         }
     }
-    let word = match result {
-        PhaseResult::Ok => "ok",
-        PhaseResult::Skipped => "skipped",
-        PhaseResult::Degraded => "degraded",
-        PhaseResult::Failed => "failed",
-        PhaseResult::Interrupted => "interrupted",
-    };
+    let word = result.word();
     info!(phase, "{phase}: {word} in {}", human(elapsed));
 }
 
@@ -170,8 +169,4 @@ pub fn state_of(ended: &BootEnded) -> State {
         Outcome::Degraded => State::Degraded,
         Outcome::Failed => State::Failed,
     }
-}
-
-fn millis(d: Duration) -> u64 {
-    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,9 +4,8 @@
 use super::Init;
 use super::handoff::{self, Stand};
 use super::reap::Ended;
-use crate::sys::{files, process, signals, spawn};
+use crate::sys::{files, signals, spawn};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::Signal;
 use nix::unistd::pipe2;
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,9 +14,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// The program that runs now, also where its file has been moved or replaced.
-const SELF: &str = "/proc/self/exe";
 
 /// The boot keeps its deadline itself; this much later PID 1 stops believing that.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -87,7 +83,7 @@ impl Init {
             Some(p) => Stdio::from(files::memory_file("user-script", p.as_bytes())?),
             None => Stdio::null(),
         };
-        let mut command = Command::new(SELF);
+        let mut command = Command::new(spawn::SELF);
         command.arg0("agent").args(["boot", "--from-init"]);
         if let Some(config) = &self.options.config {
             command.arg("--config").arg(config);
@@ -163,7 +159,7 @@ impl Init {
     }
 
     fn recover(&mut self, by: &str) {
-        let mut command = Command::new(SELF);
+        let mut command = Command::new(spawn::SELF);
         command.arg0("agent").args(["internal", "recover", by]);
         if let Some(config) = &self.options.config {
             command.arg("--config").arg(config);
@@ -176,7 +172,7 @@ impl Init {
         let patience = Instant::now() + RECOVERY_TAKES;
         while self.reaper.ended().is_none() {
             if Instant::now() >= patience {
-                let _ = process::signal(pid, Signal::SIGKILL);
+                signals::send(pid, libc::SIGKILL);
                 return;
             }
             if signals::next(Some(Duration::from_millis(500))) == Some(libc::SIGCHLD) {

@@ -9,7 +9,7 @@ mod shebang;
 
 pub use scratch::sweep;
 
-use crate::config::value::{OnFailure, Retry, human};
+use crate::config::value::{OnFailure, Retry, human, millis};
 use crate::engine::command::{self, End, Invocation, Log};
 use crate::engine::{Context, Report};
 use crate::journal::Problem;
@@ -45,9 +45,10 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
         payload: work.sha256.clone(),
         attempt: history.attempts + 1,
     };
-    let repeat = work.again || work.retry == Retry::NextBoot;
-    if let Some(report) = settled(repeat, work.again, &history, &run, cx) {
-        return report;
+    if let Some(end) = history.last
+        && !runs_again(work, end)
+    {
+        return settled(end, &history, &run, cx);
     }
     let mut ledger = match appender {
         Ok(ledger) => ledger,
@@ -61,7 +62,7 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
     drop(script);
     if let Err(Unready::Sandbox(problem)) = ready {
         // The script had no part in it: nothing is recorded, and the next boot tries again.
-        report.problems.extend(Report::failed(problem).problems);
+        report.fail(problem);
         return report;
     }
     let begin = Event::ScriptBegan(run.clone());
@@ -84,7 +85,9 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
     {
         return Report::failed(no_ledger(&e));
     }
-    report.problems.extend(problem.map(Report::failed).into_iter().flat_map(|r| r.problems));
+    if let Some(problem) = problem {
+        report.fail(problem);
+    }
     report
 }
 
@@ -114,14 +117,17 @@ pub fn none_given(again: bool, cx: &mut Context<'_>) -> Report {
         return not_at_hand();
     }
     let history = ledger::history(&records, instance, &run.payload);
-    settled(false, false, &history, &run, cx).unwrap_or_else(|| {
-        let attempt = history.attempts;
-        Report::failed(Problem::new(
+    match history.last {
+        Some(end) => settled(end, &history, &run, cx),
+        None => Report::failed(Problem::new(
             "script-not-at-hand",
-            format!("attempt {attempt} of the user script was cut off, and this boot was not given the script to repeat it"),
+            format!(
+                "attempt {} of the user script was cut off, and this boot was not given the script to repeat it",
+                history.attempts
+            ),
             "restart the sandbox; its start gives the script again",
-        ))
-    })
+        )),
+    }
 }
 
 fn not_at_hand() -> Report {
@@ -134,30 +140,24 @@ fn not_at_hand() -> Report {
     ))
 }
 
-/// A script that has run to its end on this instance is not run again, unless `repeat`
-/// (a bad end) or `again` (any end) asks for it.
-fn settled(
-    repeat: bool,
-    again: bool,
-    history: &History,
-    run: &ScriptRun,
-    cx: &mut Context<'_>,
-) -> Option<Report> {
-    let end = history.last?;
-    if again || (!end.good() && repeat) {
-        return None;
-    }
+/// Is a script run again that came to its end before?
+fn runs_again(work: &ScriptWork, end: ScriptEnd) -> bool {
+    work.again || (!end.good() && work.retry == Retry::NextBoot)
+}
+
+/// What a script that came to its end before, and is not run again, means for this boot.
+fn settled(end: ScriptEnd, history: &History, run: &ScriptRun, cx: &mut Context<'_>) -> Report {
     let last = ScriptRun { attempt: history.attempts, ..run.clone() };
     cx.record(Event::ScriptEnded { run: last, end });
     let at = history.at.map(|t| t.strftime("%F %T UTC").to_string()).unwrap_or_default();
     if end.good() {
-        return Some(Report {
+        return Report {
             notes: vec![format!(
                 "already ran on this instance, at {at} (attempt {}); not repeated",
                 history.attempts
             )],
             ..Report::default()
-        });
+        };
     }
     let how = match end {
         ScriptEnd::Exit(status) => format!("ended with status {status}"),
@@ -171,7 +171,7 @@ fn settled(
         history.attempts
     );
     let problem = Problem::new("script-failed-before", message, AGAIN);
-    Some(Report::failed(problem.log(log_path(cx))))
+    Report::failed(problem.log(log_path(cx)))
 }
 
 fn why_again(work: &ScriptWork, history: &History) -> Option<String> {
@@ -335,10 +335,6 @@ fn judge(end: &End, work: &ScriptWork, run: &ScriptRun, cx: &Context<'_>) -> Opt
 
 fn log_path(cx: &Context<'_>) -> PathBuf {
     cx.place.path.join("logs/user-script.log")
-}
-
-fn millis(d: Duration) -> u64 {
-    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn no_lasting_record(why: &str) -> Problem {

@@ -11,7 +11,7 @@ mod resolve;
 mod text;
 
 pub use facts::{Facts, Instance, Payload, PayloadState, SandboxUser, Switch};
-pub use resolve::resolve;
+pub use resolve::{resolve, user_variables};
 
 use crate::config::Volume;
 use crate::config::value::{OnBootFailure, OnFailure, Retry, Span};

@@ -227,7 +227,7 @@ fn script_environment(config: &Config, facts: &Facts) -> Environment {
 
 /// What a login would set, with the contract's PATH: the user's programs, the shims,
 /// then the image's.
-pub(super) fn user_variables(facts: &Facts) -> BTreeMap<String, String> {
+pub fn user_variables(facts: &Facts) -> BTreeMap<String, String> {
     let user = &facts.user;
     let text = |p: &Path| p.to_string_lossy().into_owned();
     let path = [text(&user.home.join(".local/bin")), text(&facts.mise_data.join("shims"))]
@@ -248,13 +248,6 @@ pub(super) fn user_variables(facts: &Facts) -> BTreeMap<String, String> {
         ("SHELL".into(), text(&user.shell)),
         ("PATH".into(), path),
     ])
-}
-
-impl Plan {
-    /// The variables of the workload: those of the user.
-    pub fn workload_variables(facts: &Facts) -> BTreeMap<String, String> {
-        user_variables(facts)
-    }
 }
 
 #[cfg(test)]

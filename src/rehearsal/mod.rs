@@ -139,7 +139,7 @@ fn prepare(request: &Request) -> Result<(Stage, Vec<File>), String> {
     let config = config::load(&sources)
         .map_err(|e| e.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     let (facts, _) = survey::survey(&config, None);
-    let (own, own_file) = Program::open(Path::new("/proc/self/exe"))?;
+    let (own, own_file) = Program::open(Path::new(spawn::SELF))?;
     let mise = facts.mise.as_deref().map(Program::open).transpose()?;
     let mut kept = vec![own_file];
     let mise = mise.map(|(program, file)| {
@@ -192,7 +192,7 @@ fn start(told: &[u8]) -> io::Result<u8> {
     let memory = files::memory_file("rehearsal", told)?;
     files::let_inherit(&memory)?;
     let number = memory.as_raw_fd();
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(spawn::SELF);
     command.arg0("agent").args(["internal", "rehearse", &number.to_string()]);
     command.stdin(Stdio::inherit());
     spawn::prepare(

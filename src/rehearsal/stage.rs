@@ -143,9 +143,9 @@ fn account(name: &str, line: &str) {
 
 /// Becomes `agent init`, with the report and COMMAND as its workload.
 fn take_over(stage: &Stage) -> io::Error {
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(spawn::SELF);
     command.arg0("agent").args(["init", "--config"]).arg(props("agent.toml"));
-    command.args(["--", "/proc/self/exe", "internal", "report", "--"]);
+    command.args(["--", spawn::SELF, "internal", "report", "--"]);
     command.args(stage.command.iter().map(|c| OsString::from_vec(c.clone())));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("XDG_") {

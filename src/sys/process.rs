@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::fs;
 use std::io;
@@ -141,27 +141,15 @@ pub fn reap() -> Reaped {
 /// # Errors
 /// What `kill(2)` says, except ESRCH.
 pub fn signal_group(group: i32, signal: Signal) -> io::Result<()> {
-    absent_is_fine(killpg(Pid::from_raw(group), signal))
+    match killpg(Pid::from_raw(group), signal) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// Is there anybody in process group `group`, be it a zombie that nobody reaped?
 pub fn group_lives(group: i32) -> bool {
     !matches!(killpg(Pid::from_raw(group), None), Err(Errno::ESRCH))
-}
-
-/// Sends `signal` to process `pid`; a process that is gone is no error.
-///
-/// # Errors
-/// What `kill(2)` says, except ESRCH.
-pub fn signal(pid: i32, signal: Signal) -> io::Result<()> {
-    absent_is_fine(kill(Pid::from_raw(pid), signal))
-}
-
-fn absent_is_fine(result: nix::Result<()>) -> io::Result<()> {
-    match result {
-        Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(e) => Err(e.into()),
-    }
 }
 
 #[cfg(test)]

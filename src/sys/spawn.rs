@@ -10,6 +10,9 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+/// The program that runs now, also where its file has been moved or replaced (`proc(5)`).
+pub const SELF: &str = "/proc/self/exe";
+
 /// How a child differs from its parent.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {

@@ -3,7 +3,7 @@
 
 use crate::config::value::human;
 use crate::journal::State;
-use crate::journal::event::{PhaseResult, Problem, ScriptEnd};
+use crate::journal::event::{Problem, ScriptEnd};
 use crate::journal::status::{Boot, Phase, PhaseState, Script, Status};
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -98,11 +98,7 @@ pub fn state_word(state: PhaseState) -> &'static str {
         PhaseState::Pending => "pending",
         PhaseState::Running => "running",
         PhaseState::NotRun => "not run",
-        PhaseState::Ended(PhaseResult::Ok) => "ok",
-        PhaseState::Ended(PhaseResult::Skipped) => "skipped",
-        PhaseState::Ended(PhaseResult::Degraded) => "degraded",
-        PhaseState::Ended(PhaseResult::Failed) => "failed",
-        PhaseState::Ended(PhaseResult::Interrupted) => "interrupted",
+        PhaseState::Ended(result) => result.word(),
     }
 }
 
