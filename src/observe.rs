@@ -22,7 +22,7 @@ pub fn status(config: Option<&Path>) -> Status {
     let named = config.map(Path::to_owned).or_else(|| supervisor()?.config);
     let sources = named.map_or_else(Sources::standard, |path| Sources::file(&path));
     let config = config::load(&sources).unwrap_or_else(|e| *e.usable);
-    let user = survey::sandbox_user(&config, &mut Vec::new());
+    let user = survey::sandbox_user(&config).user;
     let bases = place::bases(&user.home, (user.uid, user.gid));
     let instance = survey::instance(&config).id;
     let search = place::find_journal(&bases, &instance, &file::is_this_life);

@@ -16,7 +16,7 @@ use tracing::error;
 pub fn recover(config: Option<&PathBuf>, by: &str) {
     let config = config::load(&sources(config)).unwrap_or_else(|e| *e.usable);
     crate::log::start(config.log.format, config.log.level);
-    let user = survey::sandbox_user(&config, &mut Vec::new());
+    let user = survey::sandbox_user(&config).user;
     let bases = place::bases(&user.home, (user.uid, user.gid));
     let instance = survey::instance(&config).id;
     let Some(found) = place::find_journal(&bases, &instance, &file::is_this_life).found else {

@@ -105,7 +105,10 @@ impl<'a> Context<'a> {
     }
 
     /// What the ledger holds, where nothing is to be added.
-    pub fn recorded_scripts(&self) -> Vec<Record> {
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn recorded_scripts(&self) -> io::Result<Vec<Record>> {
         let user = self.user();
         place::recorded_scripts(&user.home, &self.plan.instance.id, self.owner(), &self.place)
     }

@@ -249,34 +249,45 @@ pub fn open_ledger(home: &Path, instance: &str, owner: Owner, fallback: &Place) 
 }
 
 /// What the ledger of an instance holds, without opening it for more.
+///
+/// # Errors
+/// It is damaged, so it may have said anything.
 pub fn recorded_scripts(
     home: &Path,
     instance: &str,
     owner: Owner,
     fallback: &Place,
-) -> Vec<Record> {
+) -> io::Result<Vec<Record>> {
     let bases = ledger_bases(home, owner).map(|base| base.path().join(instance));
-    let places = bases.iter().chain([&fallback.path]);
-    places.filter_map(|dir| read_ledger(dir).ok()).find(|r| !r.is_empty()).unwrap_or_default()
+    for dir in bases.iter().chain([&fallback.path]) {
+        match read_ledger(dir) {
+            Ok(records) if !records.is_empty() => return Ok(records),
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(e),
+            // Not ours to look into: this boot has nothing to run either.
+            _ => {}
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// A ledger that is missing is empty; one that cannot be read, or is damaged, is an
 /// error: it may have said that the script has run.
 fn read_ledger(dir: &Path) -> io::Result<Vec<Record>> {
     let path = dir.join(ledger::NAME);
+    let damaged = |why: String| {
+        let text = format!("{} is damaged ({why})", path.display());
+        Err(io::Error::new(io::ErrorKind::InvalidData, text))
+    };
     match file::read(&path) {
-        Ok(contents) if contents.damaged > 0 => {
-            let (path, lines) = (path.display(), contents.damaged);
-            Err(io::Error::other(format!("{path} is damaged ({lines} lines cannot be read)")))
-        }
-        Ok(contents) if contents.records.iter().any(|r| !ledger::belongs(&r.event)) => {
-            let path = path.display();
-            Err(io::Error::other(format!("{path} is damaged (it holds what is no script's)")))
+        Ok(c) if c.damaged > 0 => damaged(format!("{} lines cannot be read", c.damaged)),
+        Ok(c) if c.records.iter().any(|r| !ledger::belongs(&r.event)) => {
+            damaged("it holds what is no script's".into())
         }
         Ok(contents) => Ok(contents.records),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         // Not ours to look into: not ours to write either, which is found next.
-        Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok(Vec::new()),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
         Err(e) => Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
     }
 }

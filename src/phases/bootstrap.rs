@@ -108,7 +108,10 @@ fn recorded(end: &End, cx: &Context<'_>) -> Option<ScriptEnd> {
 /// No script is given to this boot. What became of an earlier one of this instance still
 /// counts: a payload that has left the environment doesn't undo a failure.
 pub fn none_given(again: bool, cx: &mut Context<'_>) -> Report {
-    let records = cx.recorded_scripts();
+    let records = match cx.recorded_scripts() {
+        Ok(records) => records,
+        Err(e) => return Report::failed(no_ledger(&e)),
+    };
     let instance = &cx.plan.instance.id;
     let Some(run) = ledger::latest(&records, instance).cloned() else {
         return if again { not_at_hand() } else { Report::skipped("no user script is given") };

@@ -101,6 +101,9 @@ fn a_damaged_record_is_named_and_the_script_not_repeated() {
     let (_, text) = sandbox.shows("failed", "ledger-unwritable");
     assert!(text.contains("is damaged"), "{text}");
     assert_eq!(sandbox.exec(&["cat", "/home/iteron/runs"]).good(), "run\n");
+    // A boot that isn't given the script reads the same record.
+    sandbox.exec(&["env", "-u", "MINT_USER_BOOTSTRAP", "agent", "boot"]);
+    assert_eq!(sandbox.status().state(), "failed");
 }
 
 /// An init that somebody starts in the sandbox has a life of its own.

@@ -3,7 +3,7 @@
 use crate::engine::ready;
 use crate::guard::Volume;
 use crate::sandbox::{IDLE, Recipe, seed};
-use crate::tools::{TOOL, add_tool, answers};
+use crate::tools::{TOOL, answers, with_tool};
 
 /// mise takes an emptied directory for an installed tool; the agent looks into it.
 #[test]
@@ -12,9 +12,7 @@ fn an_emptied_install_directory_is_installed_again() {
         return;
     }
     let volume = Volume::new();
-    let first = Recipe::on(&volume).network().start(IDLE);
-    first.settled();
-    add_tool(&first);
+    let first = with_tool(&volume);
     first.sh("find $(mise where npm:semver) -mindepth 1 -delete").good();
     assert_ne!(first.exec(&["semver", "1.2.3"]).status, 0, "the damage is done");
     drop(first);
@@ -32,9 +30,7 @@ fn an_emptied_install_directory_that_cannot_be_repaired_is_named() {
         return;
     }
     let volume = Volume::new();
-    let first = Recipe::on(&volume).network().start(IDLE);
-    first.settled();
-    add_tool(&first);
+    let first = with_tool(&volume);
     // The installer's store would do as a network.
     first.sh("find $(mise where npm:semver) -mindepth 1 -delete; rm -rf ~/.cache/mise").good();
     drop(first);

@@ -15,11 +15,15 @@ pub(crate) fn answers(sandbox: &Sandbox) {
     assert_eq!(sandbox.exec(&["semver", "1.2.3"]).good(), "1.2.3\n");
 }
 
-/// Adds the tool as a user does: again where the registry stalls.
+/// A sandbox with the network, in which the user has added the tool: again where the
+/// registry stalls.
 #[track_caller]
-pub(crate) fn add_tool(sandbox: &Sandbox) {
+pub(crate) fn with_tool(volume: &Volume) -> Sandbox {
+    let sandbox = Recipe::on(volume).network().start(IDLE);
+    sandbox.settled();
     let line = format!("for i in 1 2 3; do mise use -g {TOOL}@{VERSION} && exit; done; exit 1");
     sandbox.sh(&line).good();
+    sandbox
 }
 
 #[test]
@@ -28,9 +32,7 @@ fn a_users_tool_survives_a_recreated_sandbox() {
         return;
     }
     let volume = Volume::new();
-    let first = Recipe::on(&volume).network().start(IDLE);
-    first.settled();
-    add_tool(&first);
+    let first = with_tool(&volume);
     answers(&first);
     drop(first);
     // No network: it is on the volume already.
