@@ -150,6 +150,10 @@ pub struct Problem {
     /// Where the rest can be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<PathBuf>,
+    /// The name that the failure is filed under (the tag `mint:bootstrap-failure-phase`)
+    /// where it is not the phase's own: `packages`, `efs-mount`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filed_under: Option<String>,
 }
 
 impl Problem {
@@ -161,7 +165,15 @@ impl Problem {
             evidence: None,
             next: next.into(),
             log: None,
+            filed_under: None,
         }
+    }
+
+    /// Filed under another name than its phase's.
+    #[must_use]
+    pub fn filed_under(mut self, name: impl Into<String>) -> Self {
+        self.filed_under = Some(name.into());
+        self
     }
 
     /// With what was seen.

@@ -29,10 +29,16 @@ pub const SCHEMA: &str = "agent.plan/1";
 pub enum PhaseName {
     /// The configuration itself, and what it asks of this machine.
     Config,
+    /// The instance metadata: which machine this is, and its user-data.
+    Metadata,
+    /// The operator's provisioning steps.
+    Provision,
     /// Mount points.
     Volume,
     /// Reconciling with mise.
     Tools,
+    /// Health checks of what the machine must have.
+    DriftCheck,
     /// The user's bootstrap script.
     UserScript,
 }
@@ -42,8 +48,11 @@ impl PhaseName {
     pub fn word(self) -> &'static str {
         match self {
             Self::Config => "config",
+            Self::Metadata => "metadata",
+            Self::Provision => "provision",
             Self::Volume => "volume",
             Self::Tools => "tools",
+            Self::DriftCheck => "drift-check",
             Self::UserScript => "user-script",
         }
     }
