@@ -35,6 +35,7 @@ pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>
         mise_data: absolute("MISE_DATA_DIR").unwrap_or_else(|| data_home.join("mise")),
         user_mise_config: user_mise_config.symlink_metadata().is_ok().then_some(user_mise_config),
         payload,
+        machine: None,
         git_config_count: variable("GIT_CONFIG_COUNT").and_then(|n| n.parse().ok()).unwrap_or(0),
         user,
         notes,

@@ -1,6 +1,8 @@
 //! What a plan needs to know of the machine it is for.
 
-use serde::Serialize;
+use crate::stub::Parameters;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The machine, as far as it decides the plan.
@@ -22,10 +24,23 @@ pub struct Facts {
     pub user_mise_config: Option<PathBuf>,
     /// The user script.
     pub payload: Payload,
+    /// The EC2 instance, where this is one and its metadata has been read.
+    pub machine: Option<Machine>,
     /// `GIT_CONFIG_COUNT` as it is set already.
     pub git_config_count: u32,
     /// What was noticed on the way that is no error.
     pub notes: Vec<String>,
+}
+
+/// An EC2 instance as its metadata describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The region, such as `eu-central-1`.
+    pub region: String,
+    /// The block device mapping: virtual name (`ebs1`) to device name (`sdf`).
+    pub block_devices: BTreeMap<String, String>,
+    /// What the launch said beside the script.
+    pub parameters: Parameters,
 }
 
 /// The user that the sandbox is for.

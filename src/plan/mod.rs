@@ -10,7 +10,7 @@ mod facts;
 mod resolve;
 mod text;
 
-pub use facts::{Facts, Instance, Payload, PayloadState, SandboxUser, Switch};
+pub use facts::{Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch};
 pub use resolve::{resolve, user_variables};
 
 use crate::config::Volume;

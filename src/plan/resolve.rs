@@ -272,6 +272,7 @@ pub(crate) mod tests {
             mise_data: "/home/iteron/.local/share/mise".into(),
             user_mise_config: None,
             payload: Payload { source: "$MINT_USER_BOOTSTRAP".into(), state: PayloadState::Absent },
+            machine: None,
             git_config_count: 0,
             notes: vec![],
         }

@@ -2,4 +2,7 @@
 //! both programs and free of Linux.
 
 pub mod cli;
+mod parameters;
 pub mod payload;
+
+pub use parameters::Parameters;
