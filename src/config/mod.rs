@@ -13,6 +13,7 @@ mod error;
 mod layer;
 mod resolved;
 mod sources;
+mod storage;
 pub mod value;
 
 pub use error::ConfigError;
@@ -21,3 +22,4 @@ pub use resolved::{
     Boot, Bootstrap, Config, Init, Log, MountRequest, Tools, User, Volume, config_of,
 };
 pub use sources::{LoadError, Sources, check_text, load};
+pub use storage::{Ebs, Efs, Home, is_device, is_file_system};

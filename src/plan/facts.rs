@@ -26,6 +26,8 @@ pub struct Facts {
     pub payload: Payload,
     /// The EC2 instance, where this is one and its metadata has been read.
     pub machine: Option<Machine>,
+    /// What the launch said in this process's environment.
+    pub launch: Parameters,
     /// `GIT_CONFIG_COUNT` as it is set already.
     pub git_config_count: u32,
     /// What was noticed on the way that is no error.

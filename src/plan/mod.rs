@@ -8,12 +8,14 @@
 
 mod facts;
 mod resolve;
+mod storage;
 mod text;
 
 pub use facts::{Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch};
 pub use resolve::{resolve, user_variables};
+pub use storage::{DEVICE, EbsWork, EfsWork, Entry, Storage, VolumeWork, disk_entry};
 
-use crate::config::Volume;
+use crate::config::Home;
 use crate::config::value::{OnBootFailure, OnFailure, Retry, Span};
 use crate::journal::Problem;
 use serde::{Deserialize, Serialize};
@@ -109,7 +111,10 @@ pub enum Work {
     /// Mount points are made and checked.
     Volumes {
         /// In order, each with its target resolved.
-        volumes: Vec<Volume>,
+        volumes: Vec<VolumeWork>,
+        /// What the home must hold afterwards.
+        #[serde(skip_serializing_if = "Home::is_empty")]
+        home: Home,
     },
     /// Tools are reconciled.
     Tools(Box<ToolsWork>),
