@@ -10,6 +10,7 @@ const MISSPELT: &[(&str, &str, &str)] = &[
     ("[boot]", "deadlin = \"5m\"", "deadline"),
     ("[init]", "leftover_grce = \"1s\"", "leftover_grace"),
     ("[[volume]]", "requird = true", "required"),
+    ("[home]", "privat = []", "private"),
     ("[tools]", "atempts = 3", "attempts"),
     ("[bootstrap]", "git_http = true", "git_https"),
     ("[log]", "max_sise = 1", "max_size"),
@@ -30,6 +31,10 @@ fn an_unknown_key_of_an_inner_table_is_an_error_at_its_own_place() {
     refused(inline, Some((3, 25)), &["unknown key `fstyp`; did you mean `fstype`?"]);
     let table = "[[volume]]\ntarget = \"/data\"\n[volume.mount]\nsorce = \"a\"\n";
     refused(table, Some((4, 1)), &["unknown key `sorce`; did you mean `source`?"]);
+    let efs = "[[volume]]\ntarget = \"/data\"\n[volume.efs]\nadress = \"a\"\n";
+    refused(efs, Some((4, 1)), &["unknown key `adress`; did you mean `address`?"]);
+    let ebs = "[[volume]]\ntarget = \"/data\"\n[volume.ebs]\nformatt = true\n";
+    refused(ebs, Some((4, 1)), &["unknown key `formatt`; did you mean `format`?"]);
 }
 
 #[test]
@@ -48,7 +53,7 @@ fn an_unknown_section_is_an_error_and_the_nearest_is_offered() {
     refused(
         "\n[weather]\n",
         Some((2, 2)),
-        &["unknown key `weather`", "user, boot, init, volume, tools, bootstrap, log"],
+        &["unknown key `weather`", "user, boot, init, volume, home, tools, bootstrap, log"],
     );
 }
 
@@ -102,6 +107,26 @@ on_full = "degrade"
 skeleton = "/etc/skel"
 directories = [".local/bin"]
 mount = { source = "/dev/x", fstype = "ext4", options = ["noatime"], deadline = "30s" }
+[[volume]]
+target = "/mint/user"
+[volume.efs]
+id = "fs-0123456789abcdef0"
+address = "10.0.0.7"
+port = 2049
+deadline = "90s"
+[[volume]]
+target = "/mint/projects"
+[volume.ebs]
+device = "vol-0123456789abcdef0"
+wait = "90s"
+format = true
+grow = true
+deadline = "15m"
+[home]
+skeleton = "/etc/skel"
+directories = ["work"]
+private = [".ssh"]
+links = { projects = "/mint/projects" }
 [tools]
 enabled = "auto"
 mise = "/usr/bin/mise"
