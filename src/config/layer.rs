@@ -165,6 +165,28 @@ table! {
 }
 
 table! {
+    /// `[ec2]`: the instance metadata, and the tags.
+    Ec2Layer {
+        /// Is this machine an EC2 instance whose metadata is to be read?
+        enabled: bool,
+        /// The metadata service's addresses, in order.
+        endpoints: Vec<String>,
+        /// Deadline of one request to it.
+        request_deadline: Span,
+        /// Deadline of reading the metadata, all attempts included.
+        deadline: Span,
+        /// Are the tags written that tell how the boot ended?
+        tags: bool,
+        /// The EC2 API's address, in place of the region's own.
+        api: String,
+        /// Deadline of one call of the EC2 API.
+        api_deadline: Span,
+        /// Deadline of writing all tags, all attempts included.
+        tags_deadline: Span,
+    }
+}
+
+table! {
     /// `[log]`: what is written to standard error and to the log files.
     LogLayer {
         /// Form of the lines.
@@ -197,6 +219,9 @@ pub struct Layer {
     /// `[bootstrap]`.
     #[serde(default)]
     pub bootstrap: BootstrapLayer,
+    /// `[ec2]`.
+    #[serde(default)]
+    pub ec2: Ec2Layer,
     /// `[log]`.
     #[serde(default)]
     pub log: LogLayer,
@@ -213,6 +238,7 @@ impl Layer {
             volume: volumes_over(self.volume, lower.volume),
             tools: self.tools.over(lower.tools),
             bootstrap: self.bootstrap.over(lower.bootstrap),
+            ec2: self.ec2.over(lower.ec2),
             log: self.log.over(lower.log),
         }
     }

@@ -18,6 +18,6 @@ pub mod value;
 pub use error::ConfigError;
 pub use layer::Layer;
 pub use resolved::{
-    Boot, Bootstrap, Config, Init, Log, MountRequest, Tools, User, Volume, config_of,
+    Boot, Bootstrap, Config, Ec2, Init, Log, MountRequest, Tools, User, Volume, config_of,
 };
 pub use sources::{LoadError, Sources, check_text, load};

@@ -23,6 +23,8 @@ pub struct Config {
     pub tools: Tools,
     /// The user's script.
     pub bootstrap: Bootstrap,
+    /// The instance metadata, and the tags.
+    pub ec2: Ec2,
     /// Log lines.
     pub log: Log,
     /// What was read, lowest first; empty where the defaults stand alone.
@@ -155,6 +157,27 @@ pub struct Bootstrap {
     pub git_https: bool,
 }
 
+/// `[ec2]`.
+#[derive(Clone, Debug)]
+pub struct Ec2 {
+    /// Is the metadata read?
+    pub enabled: bool,
+    /// The metadata service's addresses, in order.
+    pub endpoints: Vec<String>,
+    /// Deadline of one request to it.
+    pub request_deadline: Span,
+    /// Deadline of reading the metadata.
+    pub deadline: Span,
+    /// Are the tags written?
+    pub tags: bool,
+    /// The EC2 API's address; the region's own where `None`.
+    pub api: Option<String>,
+    /// Deadline of one call of the EC2 API.
+    pub api_deadline: Span,
+    /// Deadline of writing all tags.
+    pub tags_deadline: Span,
+}
+
 /// `[log]`.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -196,6 +219,19 @@ impl Default for Config {
                 environment: BTreeMap::new(),
                 git_https: true,
             },
+            ec2: Ec2 {
+                enabled: false,
+                // The IPv6 address answers on Nitro instances in subnets that have IPv6.
+                endpoints: ["http://169.254.169.254", "http://[fd00:ec2::254]"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                request_deadline: Span::seconds(2),
+                deadline: Span::seconds(90),
+                tags: true,
+                api: None,
+                api_deadline: Span::seconds(10),
+                tags_deadline: Span::seconds(5 * 60),
+            },
             log: Log { format: LogFormat::Text, level: LogLevel::Info, max_size: Bytes(64 << 20) },
             sources: Vec::new(),
         }
@@ -229,13 +265,26 @@ fn default_volume(target: &Path) -> Volume {
 /// A contradiction, named with the key to change.
 pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     let mut c = Config::default();
-    let Layer { user, boot, init, volume, tools, bootstrap, log } = layer;
+    let Layer { user, boot, init, volume, tools, bootstrap, ec2, log } = layer;
     c.user = User { name: user.name, uid: user.uid, gid: user.gid, home: user.home };
     set(&mut c.boot.on_failure, boot.on_failure);
     set(&mut c.boot.deadline, boot.deadline);
     set(&mut c.boot.grace, boot.grace);
     set(&mut c.init.grace, init.grace);
     set(&mut c.init.leftover_grace, init.leftover_grace);
+    set(&mut c.ec2.enabled, ec2.enabled);
+    if c.ec2.enabled {
+        // A machine's home is a directory of its disk, and it need not have mise.
+        c.volumes = Vec::new();
+        c.tools.enabled = ToolsMode::Auto;
+    }
+    set(&mut c.ec2.endpoints, ec2.endpoints);
+    set(&mut c.ec2.request_deadline, ec2.request_deadline);
+    set(&mut c.ec2.deadline, ec2.deadline);
+    set(&mut c.ec2.tags, ec2.tags);
+    c.ec2.api = ec2.api;
+    set(&mut c.ec2.api_deadline, ec2.api_deadline);
+    set(&mut c.ec2.tags_deadline, ec2.tags_deadline);
     if let Some(volumes) = volume {
         c.volumes = volumes.into_iter().map(|v| volume_of(v, origin)).collect::<Result<_, _>>()?;
     }
@@ -347,6 +396,21 @@ fn refuse_contradictions(c: &Config, origin: &str) -> Result<(), ConfigError> {
                 c.boot.grace, c.init.grace
             ),
             "a boot that is stopped needs time to record it: keep boot.grace below init.grace",
+        );
+    }
+    for address in c.ec2.endpoints.iter().chain(&c.ec2.api) {
+        let host = address.strip_prefix("http://").or_else(|| address.strip_prefix("https://"));
+        if host.is_none_or(|h| h.is_empty() || h.contains(['@', '?', '#', ' '])) {
+            return refuse(
+                format!("ec2: {address:?} is no address of a service"),
+                "write one such as \"http://169.254.169.254\"",
+            );
+        }
+    }
+    if c.ec2.enabled && c.ec2.endpoints.is_empty() {
+        return refuse(
+            "ec2.endpoints is empty".into(),
+            "name one, or leave the key out; ec2.enabled = false reads no metadata",
         );
     }
     if c.log.max_size.0 < 4096 {

@@ -1,6 +1,6 @@
 //! The plan as people read it.
 
-use super::{Command, Plan, ScriptWork, ToolsWork, Work};
+use super::{Command, MetadataWork, Plan, ScriptWork, ToolsWork, Work};
 use crate::config::Volume;
 use crate::config::value::{OnBootFailure, OnFailure, Retry};
 use std::fmt::{self, Display, Formatter};
@@ -44,12 +44,28 @@ impl Work {
                     format!("next: {}", problem.next),
                 ]
             }
+            Self::Metadata(metadata) => metadata_lines(metadata),
             Self::Volumes { volumes } => volumes.iter().flat_map(volume).collect(),
             Self::Tools(tools) => tools_lines(tools),
             Self::Script(script) => script_lines(script),
             Self::NoScript { .. } => vec!["skipped: no user script is given".into()],
         }
     }
+}
+
+fn metadata_lines(m: &MetadataWork) -> Vec<String> {
+    let mut lines = vec![format!("ask {} for this instance", m.endpoints.join(" or "))];
+    lines.push(match &m.user_data {
+        Some(file) => format!("take the user-data from {file}"),
+        None => "take the user-data from there; the phases below depend on it".into(),
+    });
+    if let Some(known) = &m.known {
+        let given = known.parameters.variables();
+        let given: Vec<String> = given.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let given = if given.is_empty() { "no parameters".into() } else { given.join(" ") };
+        lines.push(format!("read: region {}, {given}", known.region));
+    }
+    lines
 }
 
 fn volume(v: &Volume) -> Vec<String> {
