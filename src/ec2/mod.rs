@@ -4,3 +4,4 @@
 //! Everything here speaks HTTP, blocks, and runs in a short-lived child of the boot
 //! with a deadline, never in PID 1 and never in the boot itself.
 
+pub mod imds;
