@@ -91,7 +91,7 @@ impl<'a> Context<'a> {
 
     /// Appends an event. A failure is told and does not stop the boot: only the end
     /// decides, and it is not believed unless it was written.
-    pub fn record(&mut self, event: Event) {
+    pub fn record(&self, event: Event) {
         if let Err(e) = self.place.journal.append(event) {
             error!("the journal in {} cannot be written: {e}", self.place.path.display());
         }
@@ -128,7 +128,15 @@ impl<'a> Context<'a> {
     /// # Errors
     /// What `openat(2)` says.
     pub fn open_log(&self, name: &str) -> io::Result<(File, PathBuf)> {
-        place::open_log(&self.place, name, self.credentials().map(|_| self.owner()))
+        self.open_log_of(name, self.credentials().map(|_| self.owner()))
+    }
+
+    /// Opens the log `NAME.log`, which `owner` (else the agent) and root alone can read.
+    ///
+    /// # Errors
+    /// What `openat(2)` and `fchown(2)` say.
+    pub fn open_log_of(&self, name: &str, owner: Option<Owner>) -> io::Result<(File, PathBuf)> {
+        place::open_log(&self.place, name, owner)
     }
 
     /// Opens the ledger of this instance.

@@ -8,6 +8,7 @@
 mod cancel;
 pub mod command;
 mod context;
+mod excerpt;
 mod helper;
 mod progress;
 pub mod redact;
@@ -15,6 +16,7 @@ pub mod retry;
 
 pub use cancel::Cancel;
 pub use context::{Context, Held};
+pub use excerpt::excerpt;
 pub use helper::HelperError;
 
 use crate::config::value::{OnFailure, human, millis};

@@ -168,7 +168,7 @@ fn open_in(base: &Base, began: &BootBegan) -> io::Result<Place> {
     let (dir, path) = base.open(&began.instance)?;
     prune(&base.path(), &path);
     file::rotate(&path);
-    let mut journal = Appender::open(&dir, file::NAME)?;
+    let journal = Appender::open(&dir, file::NAME)?;
     let began = BootBegan { logs: path.join("logs"), ..began.clone() };
     journal.append_durably(Event::BootBegan(began))?;
     Ok(Place { path, dir, journal })
