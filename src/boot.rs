@@ -19,7 +19,7 @@ use crate::phases::bootstrap;
 use crate::plan::{self, Facts, Phase, PhaseName, Plan, Switch, Work};
 use crate::stub::payload::{self, Script};
 use crate::survey;
-use crate::sys::{environ, files, notify, privilege};
+use crate::sys::{environ, files, notify, privilege, spawn};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use tracing::{error, info, warn};
@@ -114,7 +114,22 @@ pub fn run(request: &Request) -> Ended {
     let given = Given { script, user_data };
     let state = locked(request, &config, &facts, &plan, given, &bases);
     drop(lock);
+    if config.ec2.enabled && config.ec2.tags && !request.no_tags && !request.from_init {
+        tell_ec2(request);
+    }
     Ended::In(state)
+}
+
+/// The tags, by a process of their own: what it meets with changes nothing here.
+fn tell_ec2(request: &Request) {
+    let mut tags = std::process::Command::new(spawn::SELF);
+    tags.arg("tags").stdin(std::process::Stdio::null());
+    if let Some(config) = &request.config {
+        tags.arg("--config").arg(config);
+    }
+    if let Err(e) = tags.status() {
+        warn!("tags: they cannot be written: {e}; next: `agent tags`");
+    }
 }
 
 /// The end of the boot that this machine has had, or is having, since it was started;
