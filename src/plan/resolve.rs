@@ -1,6 +1,7 @@
 //! [`Config`] and [`Facts`] → [`Plan`].
 
 use super::facts::{Facts, PayloadState, Switch};
+use super::machine;
 use super::{Command, Environment, Phase, PhaseName, Plan, SCHEMA, ScriptWork, ToolsWork, Work};
 use crate::config::value::{Span, ToolsMode};
 use crate::config::{Config, Volume};
@@ -60,8 +61,14 @@ pub fn resolve(config: &Config, facts: &Facts, again: bool) -> Plan {
     if let Some(problem) = refused {
         add(PhaseName::Config, Span::seconds(1), Work::Refuse { problem });
     }
+    if let Some((deadline, work)) = machine::provision(config, facts) {
+        add(PhaseName::Provision, deadline, work);
+    }
     add(PhaseName::Volume, volume_deadline(config), volumes(config, facts));
     add(PhaseName::Tools, config.tools.deadline, tools(config, facts));
+    if let Some((deadline, work)) = machine::health(config, facts) {
+        add(PhaseName::DriftCheck, deadline, work);
+    }
     add(PhaseName::UserScript, config.bootstrap.deadline, script(config, facts, again));
     Plan {
         schema: SCHEMA,
