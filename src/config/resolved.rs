@@ -2,7 +2,9 @@
 //! has been refused.
 
 use super::error::ConfigError;
+use super::health::{self, Health};
 use super::layer::{Layer, MountLayer, VolumeLayer};
+use super::step::{self, Step};
 use super::value::{Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,10 +19,14 @@ pub struct Config {
     pub boot: Boot,
     /// How PID 1 stops.
     pub init: Init,
+    /// The provisioning steps, in order.
+    pub steps: Vec<Step>,
     /// The mount points that the sandbox needs, in order.
     pub volumes: Vec<Volume>,
     /// Reconciling with mise.
     pub tools: Tools,
+    /// What the machine must have before the user's script runs.
+    pub health: Health,
     /// The user's script.
     pub bootstrap: Bootstrap,
     /// The instance metadata, and the tags.
@@ -201,6 +207,7 @@ impl Default for Config {
                 grace: Span::seconds(5),
             },
             init: Init { grace: Span::seconds(7), leftover_grace: Span::seconds(1) },
+            steps: Vec::new(),
             volumes: vec![default_volume(Path::new("~"))],
             tools: Tools {
                 enabled: ToolsMode::On,
@@ -210,6 +217,7 @@ impl Default for Config {
                 attempts: 3,
                 pass_environment: Vec::new(),
             },
+            health: Health::default(),
             bootstrap: Bootstrap {
                 file: None,
                 optional: false,
@@ -265,7 +273,7 @@ fn default_volume(target: &Path) -> Volume {
 /// A contradiction, named with the key to change.
 pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     let mut c = Config::default();
-    let Layer { user, boot, init, volume, tools, bootstrap, ec2, log } = layer;
+    let Layer { user, boot, init, step, volume, tools, health, bootstrap, ec2, log } = layer;
     c.user = User { name: user.name, uid: user.uid, gid: user.gid, home: user.home };
     set(&mut c.boot.on_failure, boot.on_failure);
     set(&mut c.boot.deadline, boot.deadline);
@@ -285,6 +293,7 @@ pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     c.ec2.api = ec2.api;
     set(&mut c.ec2.api_deadline, ec2.api_deadline);
     set(&mut c.ec2.tags_deadline, ec2.tags_deadline);
+    c.steps = step::resolve(step.as_deref().unwrap_or_default())?;
     if let Some(volumes) = volume {
         c.volumes = volumes.into_iter().map(|v| volume_of(v, origin)).collect::<Result<_, _>>()?;
     }
@@ -294,6 +303,7 @@ pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     set(&mut c.tools.deadline, tools.deadline);
     set(&mut c.tools.attempts, tools.attempts);
     set(&mut c.tools.pass_environment, tools.pass_environment);
+    c.health = health::resolve(health, origin)?;
     c.bootstrap.file = bootstrap.file;
     set(&mut c.bootstrap.optional, bootstrap.optional);
     set(&mut c.bootstrap.retry, bootstrap.retry);
@@ -459,7 +469,7 @@ fn is_name_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')
 }
 
-fn is_variable_name(name: &str) -> bool {
+pub(super) fn is_variable_name(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')

@@ -3,6 +3,7 @@
 use super::error::ConfigError;
 use super::layer::Layer;
 use super::resolved::{Config, config_of};
+use super::step;
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -104,10 +105,16 @@ pub fn load(sources: &Sources) -> Result<Config, LoadError> {
     }
     let merged = layers.into_iter().fold(lowest, |lower, upper| upper.over(lower));
     let origin = read.last().cloned().unwrap_or_else(|| "defaults".into());
+    // A broken file may be the one that says what is missing here.
+    let whole = match errors.as_slice() {
+        [] => step::check_whole(merged.step.as_deref().unwrap_or_default()),
+        _ => Ok(()),
+    };
     let mut config = config_of(merged, &origin).unwrap_or_else(|e| {
         errors.push(e);
         Config::default()
     });
+    errors.extend(whole.err());
     config.sources = read;
     if errors.is_empty() { Ok(config) } else { Err(LoadError { errors, usable: config.into() }) }
 }
@@ -152,7 +159,9 @@ fn read_file(path: &Path) -> std::io::Result<String> {
 /// # Errors
 /// The first error in it, with line and column.
 pub fn check_text(origin: &str, text: &str) -> Result<Layer, ConfigError> {
-    let layer: Layer = toml::from_str(text).map_err(|e| ConfigError::in_text(origin, text, &e))?;
+    let mut layer: Layer =
+        toml::from_str(text).map_err(|e| ConfigError::in_text(origin, text, &e))?;
+    step::locate(layer.step.as_deref_mut().unwrap_or_default(), origin, text);
     // What only makes sense as a whole (a volume without a target) is found here too.
     config_of(layer.clone(), origin)?;
     Ok(layer)
@@ -168,6 +177,13 @@ fn from_variable(name: &str, value: &str) -> Result<Layer, ConfigError> {
             &format!("environment variable {name}"),
             "volumes cannot be set by a variable",
             "write a [[volume]] in a file in /etc/agent/conf.d",
+        ));
+    }
+    if path.starts_with("step") {
+        return Err(ConfigError::of(
+            &format!("environment variable {name}"),
+            "steps cannot be set by a variable",
+            "write a [[step]] in a file in /etc/agent/conf.d",
         ));
     }
     let (Some(section), Some(key), None) = (keys.next(), keys.next(), keys.next()) else {

@@ -300,7 +300,7 @@ fn read_ledger(dir: &Path) -> io::Result<Vec<Record>> {
     match file::read(&path) {
         Ok(c) if c.damaged > 0 => damaged(format!("{} lines cannot be read", c.damaged)),
         Ok(c) if c.records.iter().any(|r| !ledger::belongs(&r.event)) => {
-            damaged("it holds what is no script's".into())
+            damaged("it holds what is no record of a run".into())
         }
         Ok(contents) => Ok(contents.records),
         // Not ours to look into: not ours to write either, which is found next.

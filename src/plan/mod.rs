@@ -7,10 +7,12 @@
 //! [`Config`]: crate::config::Config
 
 mod facts;
+mod machine;
 mod resolve;
 mod text;
 
 pub use facts::{Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch};
+pub use machine::{HealthWork, Step, stages};
 pub use resolve::{resolve, user_variables};
 
 use crate::config::Volume;
@@ -117,6 +119,11 @@ pub enum Work {
     },
     /// The instance metadata is read; with it the rest of the plan is made again.
     Metadata(MetadataWork),
+    /// The operator's steps are run.
+    Provision {
+        /// In order.
+        steps: Vec<Step>,
+    },
     /// Mount points are made and checked.
     Volumes {
         /// In order, each with its target resolved.
@@ -124,6 +131,8 @@ pub enum Work {
     },
     /// Tools are reconciled.
     Tools(Box<ToolsWork>),
+    /// What the machine must have is looked for.
+    Health(Box<HealthWork>),
     /// The user script is run.
     Script(ScriptWork),
     /// No user script is given; one that was, earlier on this instance, still counts.

@@ -4,6 +4,7 @@ use super::facts::{Facts, PayloadState, Switch};
 use super::{
     Command, Environment, MetadataWork, Phase, PhaseName, Plan, SCHEMA, ScriptWork, ToolsWork, Work,
 };
+use super::machine;
 use crate::config::value::{Span, ToolsMode};
 use crate::config::{Config, Volume};
 use crate::journal::Problem;
@@ -65,8 +66,14 @@ pub fn resolve(config: &Config, facts: &Facts, again: bool) -> Plan {
     if config.ec2.enabled {
         add(PhaseName::Metadata, config.ec2.deadline, metadata(config, facts));
     }
+    if let Some((deadline, work)) = machine::provision(config, facts) {
+        add(PhaseName::Provision, deadline, work);
+    }
     add(PhaseName::Volume, volume_deadline(config), volumes(config, facts));
     add(PhaseName::Tools, config.tools.deadline, tools(config, facts));
+    if let Some((deadline, work)) = machine::health(config, facts) {
+        add(PhaseName::DriftCheck, deadline, work);
+    }
     add(PhaseName::UserScript, config.bootstrap.deadline, script(config, facts, again));
     Plan {
         schema: SCHEMA,
