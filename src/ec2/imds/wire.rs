@@ -94,7 +94,8 @@ fn answer(
         let mut response = result?;
         let status = response.status().as_u16();
         let body = match status {
-            200 => response.body_mut().with_config().limit(longest).read_to_vec()?,
+            // ureq's limit is the first length that it refuses.
+            200 => response.body_mut().with_config().limit(longest + 1).read_to_vec()?,
             _ => Vec::new(),
         };
         Ok(Answer { status, body })
