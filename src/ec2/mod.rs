@@ -6,6 +6,8 @@
 
 pub mod credentials;
 pub mod http;
+pub mod imds;
 pub mod names;
 mod proxy;
+pub mod report;
 pub mod tags;

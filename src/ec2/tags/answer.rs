@@ -96,7 +96,8 @@ mod tests {
         Credentials {
             access_key_id: "ASIAEXAMPLE".into(),
             secret_access_key: "wJalrSecret".into(),
-            session_token: Some("FQoGtoken+/=".into()),
+            session_token: "FQoGtoken+/=".into(),
+            expires_at: jiff::Timestamp::MAX,
         }
     }
 

@@ -14,11 +14,9 @@
 
 mod answer;
 mod call;
-mod desired;
 mod error;
 mod sign;
 
-pub use desired::{BOOTSTRAP, FAILURE_PHASE, HEALTH, desired, is_phase_name};
 pub use error::{Action, Failure, Refusal, TagError};
 
 use super::credentials::Credentials;
@@ -136,7 +134,7 @@ pub fn write(
 
 /// Removes a tag; one that is not there is as good. Where the role may not remove tags, the
 /// tag is emptied instead ([`Note::EmptiedInstead`]). That makes it where it wasn't, so this
-/// is for a tag that was written before: [`FAILURE_PHASE`] when a failed boot is followed by a good one.
+/// is for a tag that was written before.
 pub fn delete(
     account: &mut Account,
     instance: &str,
@@ -209,7 +207,8 @@ mod tests {
         let credentials = Credentials {
             access_key_id: String::new(),
             secret_access_key: String::new(),
-            session_token: None,
+            session_token: String::new(),
+            expires_at: jiff::Timestamp::MAX,
         };
         let account =
             Account { region: region.into(), endpoint: endpoint.map(str::to_owned), credentials };

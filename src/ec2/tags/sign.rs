@@ -20,7 +20,7 @@ pub(super) fn headers(
     let identity = aws_credential_types::Credentials::new(
         credentials.access_key_id.as_str(),
         credentials.secret_access_key.as_str(),
-        credentials.session_token.clone(),
+        (!credentials.session_token.is_empty()).then(|| credentials.session_token.clone()),
         None,
         "instance role",
     )
@@ -48,11 +48,12 @@ mod tests {
     use super::*;
     use std::time::{Duration, UNIX_EPOCH};
 
-    fn signed(token: Option<&str>) -> Vec<(String, String)> {
+    fn signed(token: &str) -> Vec<(String, String)> {
         let credentials = Credentials {
             access_key_id: "AKIDEXAMPLE".into(),
             secret_access_key: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".into(),
-            session_token: token.map(str::to_owned),
+            session_token: token.into(),
+            expires_at: jiff::Timestamp::MAX,
         };
         let known = [("host", "ec2.eu-west-1.amazonaws.com"), ("content-type", "text/plain")];
         let at = UNIX_EPOCH + Duration::from_secs(1_440_938_160);
@@ -73,7 +74,7 @@ mod tests {
 
     #[test]
     fn the_scope_and_the_signed_headers_are_those_of_the_request() {
-        let headers = signed(Some("FQoGtoken"));
+        let headers = signed("FQoGtoken");
         assert_eq!(value(&headers, "x-amz-date"), Some("20150830T123600Z"));
         assert_eq!(value(&headers, "x-amz-security-token"), Some("FQoGtoken"));
         let authorization = value(&headers, "authorization").unwrap();
@@ -83,6 +84,6 @@ mod tests {
         ] {
             assert!(authorization.contains(part), "{authorization}");
         }
-        assert!(value(&signed(None), "x-amz-security-token").is_none());
+        assert!(value(&signed(""), "x-amz-security-token").is_none());
     }
 }
