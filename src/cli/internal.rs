@@ -22,6 +22,8 @@ pub(super) fn main(command: InternalCommand) -> u8 {
         InternalCommand::Metadata => answer(metadata::helper),
         InternalCommand::Volume => answer(volume::helper),
         InternalCommand::Mount => answer(volume::mount_helper),
+        InternalCommand::Storage => answer(volume::storage_helper),
+        InternalCommand::Home => answer(volume::home_helper),
         InternalCommand::Recover { by, config } => {
             boot::recover(config.as_ref(), &by);
             0

@@ -19,7 +19,7 @@ pub async fn run(work: &Work, cx: &mut Context<'_>) -> Report {
         Work::Refuse { problem } => Report::failed(problem.clone()),
         Work::Metadata(metadata) => metadata::run(metadata, cx).await,
         Work::Provision { .. } | Work::Health(_) => Report::skipped("not yet"),
-        Work::Volumes { volumes } => volume::run(volumes, cx).await,
+        Work::Volumes { volumes, home } => volume::run(volumes, home, cx).await,
         Work::Tools(tools) => tools::run(tools, cx).await,
         Work::Script(script) => bootstrap::run(script, cx).await,
         Work::NoScript { again } => bootstrap::none_given(*again, cx),
