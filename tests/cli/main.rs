@@ -20,3 +20,4 @@ mod help;
 mod init;
 mod plan;
 mod status;
+mod stub;
