@@ -1,9 +1,9 @@
 //! The plan as people read it.
 
+use super::machine::{HealthWork, Step, stages};
 use super::{
     Command, EbsWork, EfsWork, MetadataWork, Plan, ScriptWork, Storage, ToolsWork, VolumeWork, Work,
 };
-use super::machine::{HealthWork, Step, stages};
 use crate::config::value::{OnBootFailure, OnFailure, Retry};
 use crate::config::{Home, RunAt, Volume};
 use std::fmt::{self, Display, Formatter};
@@ -136,7 +136,10 @@ fn health_lines(h: &HealthWork) -> Vec<String> {
     .map(|(what, all)| format!("look for {what}: {all}"))
     .collect();
     lines.push(match wanted.required {
-        true => "what is missing fails the boot; once the instance has been complete, it degrades it".into(),
+        true => {
+            "what is missing fails the boot; once the instance has been complete, it degrades it"
+                .into()
+        }
         false => "what is missing degrades the boot".into(),
     });
     lines

@@ -49,7 +49,10 @@ fn an_unknown_section_is_an_error_and_the_nearest_is_offered() {
     refused(
         "\n[weather]\n",
         Some((2, 2)),
-        &["unknown key `weather`", "user, boot, init, step, volume, home, tools, health, bootstrap, ec2, log"],
+        &[
+            "unknown key `weather`",
+            "user, boot, init, step, volume, home, tools, health, bootstrap, ec2, log",
+        ],
     );
 }
 
