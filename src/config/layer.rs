@@ -1,6 +1,7 @@
 //! One source of configuration as it was written: every key optional, every
 //! unknown key an error.
 
+use super::step::{self, CommandLine, Group, Label, RunAt, StepUser, Written};
 use super::value::{Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use toml::Spanned;
 
 /// Declares a table of optional keys, and `over`: this layer's keys before those of
 /// a lower one. A table is read from a table alone; what serde derives would also take
@@ -131,6 +133,55 @@ table! {
 }
 
 table! {
+    /// `[[step]]`: one provisioning step.
+    StepLayer {
+        /// Its name, by which other sources amend it.
+        name: Label,
+        /// Program and arguments, or a text for `/bin/sh -c`.
+        command: CommandLine,
+        /// `root`, `sandbox` (the sandbox user), or a login name.
+        user: StepUser,
+        /// Further environment variables.
+        environment: BTreeMap<String, String>,
+        /// Working directory.
+        directory: PathBuf,
+        /// Deadline of all its attempts together.
+        deadline: Span,
+        /// Does its failure fail the boot (else it degrades it)?
+        required: bool,
+        /// How often it is run.
+        run: RunAt,
+        /// The name that a failure is filed under.
+        failure_phase: Label,
+        /// Neighbours of the same group run side by side; empty is none.
+        group: Group,
+        /// Attempts in all.
+        attempts: u32,
+        /// Where it was written.
+        #[serde(skip)]
+        written: Written,
+    }
+}
+
+table! {
+    /// `[health]`: what the machine must have before the user's script runs.
+    HealthLayer {
+        /// Programs on the sandbox user's PATH.
+        commands: Vec<String>,
+        /// Units that systemd must call active.
+        services: Vec<String>,
+        /// Paths that must be there.
+        files: Vec<PathBuf>,
+        /// Paths that must be mount points.
+        mounts: Vec<PathBuf>,
+        /// Does something that is missing fail the first boot (else it degrades it)?
+        required: bool,
+        /// Deadline of the check.
+        deadline: Span,
+    }
+}
+
+table! {
     /// `volume.efs`: an EFS file system.
     EfsLayer {
         /// Its id; the launch's `MINT_EFS_ID` where absent.
@@ -213,6 +264,28 @@ table! {
 }
 
 table! {
+    /// `[ec2]`: the instance metadata, and the tags.
+    Ec2Layer {
+        /// Is this machine an EC2 instance whose metadata is to be read?
+        enabled: bool,
+        /// The metadata service's addresses, in order.
+        endpoints: Vec<String>,
+        /// Deadline of one request to it.
+        request_deadline: Span,
+        /// Deadline of reading the metadata, all attempts included.
+        deadline: Span,
+        /// Are the tags written that tell how the boot ended?
+        tags: bool,
+        /// The EC2 API's address, in place of the region's own.
+        api: String,
+        /// Deadline of one call of the EC2 API.
+        api_deadline: Span,
+        /// Deadline of writing all tags, all attempts included.
+        tags_deadline: Span,
+    }
+}
+
+table! {
     /// `[log]`: what is written to standard error and to the log files.
     LogLayer {
         /// Form of the lines.
@@ -237,6 +310,8 @@ pub struct Layer {
     /// `[init]`.
     #[serde(default)]
     pub init: InitLayer,
+    /// `[[step]]`, each with its place.
+    pub step: Option<Vec<Spanned<StepLayer>>>,
     /// `[[volume]]`.
     pub volume: Option<Vec<VolumeLayer>>,
     /// `[home]`.
@@ -245,9 +320,15 @@ pub struct Layer {
     /// `[tools]`.
     #[serde(default)]
     pub tools: ToolsLayer,
+    /// `[health]`.
+    #[serde(default)]
+    pub health: HealthLayer,
     /// `[bootstrap]`.
     #[serde(default)]
     pub bootstrap: BootstrapLayer,
+    /// `[ec2]`.
+    #[serde(default)]
+    pub ec2: Ec2Layer,
     /// `[log]`.
     #[serde(default)]
     pub log: LogLayer,
@@ -261,10 +342,13 @@ impl Layer {
             user: self.user.over(lower.user),
             boot: self.boot.over(lower.boot),
             init: self.init.over(lower.init),
+            step: step::over(self.step, lower.step),
             volume: volumes_over(self.volume, lower.volume),
             home: self.home.over(lower.home),
             tools: self.tools.over(lower.tools),
+            health: self.health.over(lower.health),
             bootstrap: self.bootstrap.over(lower.bootstrap),
+            ec2: self.ec2.over(lower.ec2),
             log: self.log.over(lower.log),
         }
     }

@@ -1,8 +1,11 @@
 //! [`Config`] and [`Facts`] → [`Plan`].
 
 use super::facts::{Facts, PayloadState, Switch};
+use super::machine;
 use super::storage::{self, VolumeWork};
-use super::{Command, Environment, Phase, PhaseName, Plan, SCHEMA, ScriptWork, ToolsWork, Work};
+use super::{
+    Command, Environment, MetadataWork, Phase, PhaseName, Plan, SCHEMA, ScriptWork, ToolsWork, Work,
+};
 use crate::config::value::{Span, ToolsMode};
 use crate::config::{Config, Volume};
 use crate::journal::Problem;
@@ -61,8 +64,17 @@ pub fn resolve(config: &Config, facts: &Facts, again: bool) -> Plan {
     if let Some(problem) = refused {
         add(PhaseName::Config, Span::seconds(1), Work::Refuse { problem });
     }
+    if config.ec2.enabled {
+        add(PhaseName::Metadata, config.ec2.deadline, metadata(config, facts));
+    }
+    if let Some((deadline, work)) = machine::provision(config, facts) {
+        add(PhaseName::Provision, deadline, work);
+    }
     add(PhaseName::Volume, volume_deadline(config), volumes(config, facts));
     add(PhaseName::Tools, config.tools.deadline, tools(config, facts));
+    if let Some((deadline, work)) = machine::health(config, facts) {
+        add(PhaseName::DriftCheck, deadline, work);
+    }
     add(PhaseName::UserScript, config.bootstrap.deadline, script(config, facts, again));
     Plan {
         schema: SCHEMA,
@@ -107,6 +119,16 @@ fn twice(config: &Config, facts: &Facts) -> Option<Problem> {
             format!("volume {} is declared twice, once as \"~\"", home.display()),
             "join the two entries under \"~\"",
         )
+    })
+}
+
+fn metadata(config: &Config, facts: &Facts) -> Work {
+    Work::Metadata(MetadataWork {
+        endpoints: config.ec2.endpoints.clone(),
+        request_deadline: config.ec2.request_deadline,
+        deadline: config.ec2.deadline,
+        user_data: facts.user_data_file.clone(),
+        known: facts.machine.clone(),
     })
 }
 
@@ -191,6 +213,12 @@ fn script(config: &Config, facts: &Facts, again: bool) -> Work {
     };
     match &facts.payload.state {
         PayloadState::Absent => Work::NoScript { again },
+        // Never run so: once the user-data is read, the plan is made again.
+        PayloadState::Unread => refuse(
+            "user-data-unread",
+            "the user script stands in the user-data, which has not been read".into(),
+            "look at the phase `metadata`",
+        ),
         PayloadState::Script { bytes, sha256 } => Work::Script(ScriptWork {
             source: source.clone(),
             bytes: *bytes,
@@ -221,6 +249,7 @@ fn script(config: &Config, facts: &Facts, again: bool) -> Work {
 /// user's variables, less the payload itself.
 fn script_environment(config: &Config, facts: &Facts) -> Environment {
     let mut set = user_variables(facts);
+    set.extend(facts.machine.iter().flat_map(|machine| machine.parameters.variables()));
     if config.bootstrap.git_https {
         let first = facts.git_config_count;
         for (n, (to, from)) in (first..).zip(GIT_REWRITES) {
@@ -282,6 +311,7 @@ pub(crate) mod tests {
             user_mise_config: None,
             payload: Payload { source: "$MINT_USER_BOOTSTRAP".into(), state: PayloadState::Absent },
             machine: None,
+            user_data_file: None,
             launch: Default::default(),
             git_config_count: 0,
             notes: vec![],

@@ -1,8 +1,11 @@
 //! The plan as people read it.
 
-use super::{Command, EbsWork, EfsWork, Plan, ScriptWork, Storage, ToolsWork, VolumeWork, Work};
+use super::machine::{HealthWork, Step, stages};
+use super::{
+    Command, EbsWork, EfsWork, MetadataWork, Plan, ScriptWork, Storage, ToolsWork, VolumeWork, Work,
+};
 use crate::config::value::{OnBootFailure, OnFailure, Retry};
-use crate::config::{Home, Volume};
+use crate::config::{Home, RunAt, Volume};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Plan {
@@ -44,14 +47,102 @@ impl Work {
                     format!("next: {}", problem.next),
                 ]
             }
+            Self::Metadata(metadata) => metadata_lines(metadata),
+            Self::Provision { steps } => step_lines(steps),
             Self::Volumes { volumes, home } => {
                 volumes.iter().flat_map(volume_work).chain(home_lines(home)).collect()
             }
             Self::Tools(tools) => tools_lines(tools),
+            Self::Health(health) => health_lines(health),
             Self::Script(script) => script_lines(script),
             Self::NoScript { .. } => vec!["skipped: no user script is given".into()],
         }
     }
+}
+
+fn metadata_lines(m: &MetadataWork) -> Vec<String> {
+    let mut lines = vec![format!("ask {} for this instance", m.endpoints.join(" or "))];
+    lines.push(match &m.user_data {
+        Some(file) => format!("take the user-data from {file}"),
+        None => "take the user-data from there; the phases below depend on it".into(),
+    });
+    if let Some(known) = &m.known {
+        let given = known.parameters.variables();
+        let given: Vec<String> = given.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let given = if given.is_empty() { "no parameters".into() } else { given.join(" ") };
+        lines.push(format!("read: region {}, {given}", known.region));
+    }
+    lines
+}
+
+/// The most of a step's command that is shown, in characters.
+const SHOWN: usize = 100;
+
+fn step_lines(steps: &[Step]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for stage in stages(steps) {
+        let names: Vec<&str> = stage.iter().map(|s| s.name.as_str()).collect();
+        if let [_, _, ..] = stage {
+            lines.push(format!("side by side: {}", names.join(", ")));
+        }
+        lines.extend(stage.iter().map(step));
+    }
+    lines
+}
+
+fn step(s: &Step) -> String {
+    let often = match s.run {
+        RunAt::EveryBoot => "",
+        RunAt::Once => ", once on this instance",
+    };
+    let attempts = match s.attempts {
+        1 => String::new(),
+        n => format!(", up to {n} attempts"),
+    };
+    let otherwise = match s.required {
+        true => format!("otherwise the boot fails as {}", s.failure_phase),
+        false => "otherwise the boot degrades".to_owned(),
+    };
+    format!(
+        "step {}: run {} as {}{often}, within {}{attempts}; {otherwise}",
+        s.name,
+        shown(&s.argv),
+        s.user,
+        s.deadline
+    )
+}
+
+/// A command in one short line.
+fn shown(argv: &[String]) -> String {
+    let whole = argv.join(" ");
+    let first = whole.trim().lines().next().unwrap_or_default();
+    let short: String = first.chars().take(SHOWN).collect();
+    if short.len() < whole.trim().len() { format!("{short}…") } else { short }
+}
+
+fn health_lines(h: &HealthWork) -> Vec<String> {
+    let paths = |all: &[std::path::PathBuf]| {
+        all.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let wanted = &h.wanted;
+    let mut lines: Vec<String> = [
+        ("commands on the user's PATH", wanted.commands.join(", ")),
+        ("active services", wanted.services.join(", ")),
+        ("files", paths(&wanted.files)),
+        ("mount points", paths(&wanted.mounts)),
+    ]
+    .into_iter()
+    .filter(|(_, all)| !all.is_empty())
+    .map(|(what, all)| format!("look for {what}: {all}"))
+    .collect();
+    lines.push(match wanted.required {
+        true => {
+            "what is missing fails the boot; once the instance has been complete, it degrades it"
+                .into()
+        }
+        false => "what is missing degrades the boot".into(),
+    });
+    lines
 }
 
 fn volume_work(work: &VolumeWork) -> Vec<String> {

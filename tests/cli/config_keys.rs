@@ -13,6 +13,7 @@ const MISSPELT: &[(&str, &str, &str)] = &[
     ("[home]", "privat = []", "private"),
     ("[tools]", "atempts = 3", "attempts"),
     ("[bootstrap]", "git_http = true", "git_https"),
+    ("[ec2]", "enabeld = true", "enabled"),
     ("[log]", "max_sise = 1", "max_size"),
 ];
 
@@ -53,7 +54,10 @@ fn an_unknown_section_is_an_error_and_the_nearest_is_offered() {
     refused(
         "\n[weather]\n",
         Some((2, 2)),
-        &["unknown key `weather`", "user, boot, init, volume, home, tools, bootstrap, log"],
+        &[
+            "unknown key `weather`",
+            "user, boot, init, step, volume, home, tools, health, bootstrap, ec2, log",
+        ],
     );
 }
 
