@@ -1,7 +1,7 @@
 //! What stands behind a mount point of a machine: EFS and EBS, resolved with what the
 //! launch said.
 
-use super::facts::Facts;
+use super::facts::{ANY_REGION, Facts};
 use crate::config::value::Span;
 use crate::config::{Ebs, Efs, Volume, is_device, is_file_system};
 use crate::journal::Problem;
@@ -173,6 +173,7 @@ fn efs(efs: &Efs, v: &Volume, facts: &Facts) -> Storage {
             );
         }
         (None, Some(id)) => match facts.machine.as_ref().map(|m| m.region.as_str()) {
+            Some(ANY_REGION) => format!("{id}.efs.REGION.amazonaws.com"),
             Some(region) if is_region(region) => format!("{id}.efs.{region}.amazonaws.com"),
             _ => {
                 return refuse(
@@ -317,6 +318,8 @@ mod tests {
         nowhere.machine = None;
         assert_eq!(kind(EFS, &nowhere), "skip");
         nowhere.launch.efs_id = Some("fs-01234567".into());
+        let on_host = Machine { region: ANY_REGION.into(), ..Machine::default() };
+        assert_eq!(kind(EFS, &Facts { machine: Some(on_host), ..nowhere.clone() }), "work");
         assert_eq!(kind(EFS, &nowhere), "efs-region");
         let address = format!("{EFS}address = \"fd00::7\"\n");
         assert_eq!(kind(&address, &nowhere), "work");

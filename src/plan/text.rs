@@ -215,10 +215,11 @@ fn volume(v: &Volume) -> Vec<String> {
     if !v.fstype.is_empty() {
         checks.push(format!("is {}", v.fstype.join(" or ")));
     }
-    if v.owned {
-        checks.push(
-            if v.chown { "belongs to the user (else given)" } else { "belongs to the user" }.into(),
-        );
+    match (v.owned, v.chown) {
+        (true, true) => checks.push("belongs to the user (else given)".into()),
+        (true, false) => checks.push("belongs to the user".into()),
+        (false, true) => checks.push("is given to the user where it is another's".into()),
+        (false, false) => {}
     }
     if v.writable {
         checks.push("is writable by the user".into());

@@ -69,7 +69,7 @@ fn machine(config: &Config, said: &user_data::Parsed) -> Facts {
     let note = "assumed: an EC2 machine of the contract, with a user's own mise config";
     let parameters: Parameters = said.parameters.clone();
     let machine =
-        Machine { region: "(of the instance)".into(), block_devices: BTreeMap::new(), parameters };
+        Machine { region: plan::ANY_REGION.into(), block_devices: BTreeMap::new(), parameters };
     let payload = payload("user-data".into(), said.script.as_ref());
     Facts {
         switch: Switch::Change,
