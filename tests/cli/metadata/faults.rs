@@ -1,6 +1,6 @@
 //! A service that is ill, or is another one.
 
-use super::{ID, assert_no_v1, closed, hasty, patient, problem};
+use super::{CLOSED, ID, assert_no_v1, hasty, patient, problem};
 use crate::util::metadata::Service;
 use agent::ec2::imds::{self, ImdsError, Metadata};
 use serde_json::{Value, json};
@@ -141,7 +141,7 @@ fn a_silence_after_the_token_is_slowness() {
 #[test]
 fn nothing_that_listens_is_told_at_the_deadline() {
     let began = Instant::now();
-    let result = imds::collect(&hasty(&[&closed()]));
+    let result = imds::collect(&hasty(&[CLOSED]));
     let took = began.elapsed();
     problem(result, "metadata-absent", "connection refused");
     assert!(took >= Duration::from_millis(700), "it did not wait for a network: {took:?}");
