@@ -23,7 +23,7 @@ fn patient(endpoints: &[&str]) -> Settings {
 
 /// Just time enough to see that nothing will come.
 fn hasty(endpoints: &[&str]) -> Settings {
-    settings(endpoints, 700, 2_500)
+    settings(endpoints, 1_000, 4_000)
 }
 
 fn settings(endpoints: &[&str], request_ms: u64, total_ms: u64) -> Settings {
