@@ -55,7 +55,8 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-fn place(text: &str, span: &Range<usize>) -> (usize, usize) {
+/// Line and column of the start of `span`, counted from 1.
+pub(super) fn place(text: &str, span: &Range<usize>) -> (usize, usize) {
     let before = text.get(..span.start).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;

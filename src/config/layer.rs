@@ -1,6 +1,7 @@
 //! One source of configuration as it was written: every key optional, every
 //! unknown key an error.
 
+use super::step::{self, CommandLine, Group, Label, RunAt, StepUser, Written};
 use super::value::{Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use toml::Spanned;
 
 /// Declares a table of optional keys, and `over`: this layer's keys before those of
 /// a lower one. A table is read from a table alone; what serde derives would also take
@@ -109,6 +111,10 @@ table! {
         directories: Vec<PathBuf>,
         /// What the agent mounts there itself where nothing is mounted.
         mount: MountLayer,
+        /// An EFS file system that belongs there.
+        efs: EfsLayer,
+        /// An EBS volume that belongs there.
+        ebs: EbsLayer,
     }
 }
 
@@ -123,6 +129,99 @@ table! {
         options: Vec<String>,
         /// Deadline of the mount.
         deadline: Span,
+    }
+}
+
+table! {
+    /// `[[step]]`: one provisioning step.
+    StepLayer {
+        /// Its name, by which other sources amend it.
+        name: Label,
+        /// Program and arguments, or a text for `/bin/sh -c`.
+        command: CommandLine,
+        /// `root`, `sandbox` (the sandbox user), or a login name.
+        user: StepUser,
+        /// Further environment variables.
+        environment: BTreeMap<String, String>,
+        /// Working directory.
+        directory: PathBuf,
+        /// Deadline of all its attempts together.
+        deadline: Span,
+        /// Does its failure fail the boot (else it degrades it)?
+        required: bool,
+        /// How often it is run.
+        run: RunAt,
+        /// The name that a failure is filed under.
+        failure_phase: Label,
+        /// Neighbours of the same group run side by side; empty is none.
+        group: Group,
+        /// Attempts in all.
+        attempts: u32,
+        /// Where it was written.
+        #[serde(skip)]
+        written: Written,
+    }
+}
+
+table! {
+    /// `[health]`: what the machine must have before the user's script runs.
+    HealthLayer {
+        /// Programs on the sandbox user's PATH.
+        commands: Vec<String>,
+        /// Units that systemd must call active.
+        services: Vec<String>,
+        /// Paths that must be there.
+        files: Vec<PathBuf>,
+        /// Paths that must be mount points.
+        mounts: Vec<PathBuf>,
+        /// Does something that is missing fail the first boot (else it degrades it)?
+        required: bool,
+        /// Deadline of the check.
+        deadline: Span,
+    }
+}
+
+table! {
+    /// `volume.efs`: an EFS file system.
+    EfsLayer {
+        /// Its id; the launch's `MINT_EFS_ID` where absent.
+        id: String,
+        /// Host name or IP address of its mount target, in place of the one made of id and region.
+        address: String,
+        /// The server's port.
+        port: u16,
+        /// Deadline of mounting it, repetitions included.
+        deadline: Span,
+    }
+}
+
+table! {
+    /// `volume.ebs`: an EBS volume.
+    EbsLayer {
+        /// Volume id or device name; the launch's `MINT_PROJECT_DEV` where absent.
+        device: String,
+        /// How long it may take to appear.
+        wait: Span,
+        /// May ext4 be made on it where it is provably blank?
+        format: bool,
+        /// Is the file system grown to the device's size?
+        grow: bool,
+        /// Deadline of everything after it has appeared.
+        deadline: Span,
+    }
+}
+
+table! {
+    /// `[home]`: what the sandbox user's home must hold once the volumes are there.
+    HomeLayer {
+        /// Directory whose files are copied where they are missing.
+        skeleton: PathBuf,
+        /// Directories that are made where they are missing.
+        directories: Vec<PathBuf>,
+        /// Directories that nobody else may look into.
+        private: Vec<PathBuf>,
+        /// Symbolic links: name to what it leads to.
+        links: BTreeMap<PathBuf, PathBuf>,
     }
 }
 
@@ -165,6 +264,28 @@ table! {
 }
 
 table! {
+    /// `[ec2]`: the instance metadata, and the tags.
+    Ec2Layer {
+        /// Is this machine an EC2 instance whose metadata is to be read?
+        enabled: bool,
+        /// The metadata service's addresses, in order.
+        endpoints: Vec<String>,
+        /// Deadline of one request to it.
+        request_deadline: Span,
+        /// Deadline of reading the metadata, all attempts included.
+        deadline: Span,
+        /// Are the tags written that tell how the boot ended?
+        tags: bool,
+        /// The EC2 API's address, in place of the region's own.
+        api: String,
+        /// Deadline of one call of the EC2 API.
+        api_deadline: Span,
+        /// Deadline of writing all tags, all attempts included.
+        tags_deadline: Span,
+    }
+}
+
+table! {
     /// `[log]`: what is written to standard error and to the log files.
     LogLayer {
         /// Form of the lines.
@@ -189,14 +310,25 @@ pub struct Layer {
     /// `[init]`.
     #[serde(default)]
     pub init: InitLayer,
+    /// `[[step]]`, each with its place.
+    pub step: Option<Vec<Spanned<StepLayer>>>,
     /// `[[volume]]`.
     pub volume: Option<Vec<VolumeLayer>>,
+    /// `[home]`.
+    #[serde(default)]
+    pub home: HomeLayer,
     /// `[tools]`.
     #[serde(default)]
     pub tools: ToolsLayer,
+    /// `[health]`.
+    #[serde(default)]
+    pub health: HealthLayer,
     /// `[bootstrap]`.
     #[serde(default)]
     pub bootstrap: BootstrapLayer,
+    /// `[ec2]`.
+    #[serde(default)]
+    pub ec2: Ec2Layer,
     /// `[log]`.
     #[serde(default)]
     pub log: LogLayer,
@@ -210,9 +342,13 @@ impl Layer {
             user: self.user.over(lower.user),
             boot: self.boot.over(lower.boot),
             init: self.init.over(lower.init),
+            step: step::over(self.step, lower.step),
             volume: volumes_over(self.volume, lower.volume),
+            home: self.home.over(lower.home),
             tools: self.tools.over(lower.tools),
+            health: self.health.over(lower.health),
             bootstrap: self.bootstrap.over(lower.bootstrap),
+            ec2: self.ec2.over(lower.ec2),
             log: self.log.over(lower.log),
         }
     }

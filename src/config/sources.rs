@@ -3,6 +3,7 @@
 use super::error::ConfigError;
 use super::layer::Layer;
 use super::resolved::{Config, config_of};
+use super::step;
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ pub struct Sources {
     pub environment: Vec<(String, String)>,
     /// The main file was named by a person, so it must be there.
     pub explicit: bool,
+    /// Where nobody says otherwise this is an EC2 machine, not a container.
+    pub machine: bool,
 }
 
 impl Sources {
@@ -35,6 +38,18 @@ impl Sources {
             directory: Some("/etc/agent/conf.d".into()),
             environment: agent_variables(std::env::vars_os()),
             explicit: false,
+            machine: false,
+        }
+    }
+
+    /// Nothing: the defaults stand alone.
+    pub fn nothing() -> Self {
+        Self {
+            main: PathBuf::new(),
+            directory: None,
+            environment: Vec::new(),
+            explicit: false,
+            machine: false,
         }
     }
 
@@ -72,6 +87,8 @@ pub struct LoadError {
 /// # Errors
 /// Any source has an error.
 pub fn load(sources: &Sources) -> Result<Config, LoadError> {
+    let mut lowest = Layer::default();
+    lowest.ec2.enabled = sources.machine.then_some(true);
     let mut layers = Vec::new();
     let mut errors = Vec::new();
     let mut read = Vec::new();
@@ -97,12 +114,18 @@ pub fn load(sources: &Sources) -> Result<Config, LoadError> {
     for (name, value) in &sources.environment {
         take(format!("${name}"), from_variable(name, value));
     }
-    let merged = layers.into_iter().fold(Layer::default(), |lower, upper| upper.over(lower));
+    let merged = layers.into_iter().fold(lowest, |lower, upper| upper.over(lower));
     let origin = read.last().cloned().unwrap_or_else(|| "defaults".into());
+    // A broken file may be the one that says what is missing here.
+    let whole = match errors.as_slice() {
+        [] => step::check_whole(merged.step.as_deref().unwrap_or_default()),
+        _ => Ok(()),
+    };
     let mut config = config_of(merged, &origin).unwrap_or_else(|e| {
         errors.push(e);
         Config::default()
     });
+    errors.extend(whole.err());
     config.sources = read;
     if errors.is_empty() { Ok(config) } else { Err(LoadError { errors, usable: config.into() }) }
 }
@@ -147,7 +170,9 @@ fn read_file(path: &Path) -> std::io::Result<String> {
 /// # Errors
 /// The first error in it, with line and column.
 pub fn check_text(origin: &str, text: &str) -> Result<Layer, ConfigError> {
-    let layer: Layer = toml::from_str(text).map_err(|e| ConfigError::in_text(origin, text, &e))?;
+    let mut layer: Layer =
+        toml::from_str(text).map_err(|e| ConfigError::in_text(origin, text, &e))?;
+    step::locate(layer.step.as_deref_mut().unwrap_or_default(), origin, text);
     // What only makes sense as a whole (a volume without a target) is found here too.
     config_of(layer.clone(), origin)?;
     Ok(layer)
@@ -163,6 +188,13 @@ fn from_variable(name: &str, value: &str) -> Result<Layer, ConfigError> {
             &format!("environment variable {name}"),
             "volumes cannot be set by a variable",
             "write a [[volume]] in a file in /etc/agent/conf.d",
+        ));
+    }
+    if path.starts_with("step") {
+        return Err(ConfigError::of(
+            &format!("environment variable {name}"),
+            "steps cannot be set by a variable",
+            "write a [[step]] in a file in /etc/agent/conf.d",
         ));
     }
     let (Some(section), Some(key), None) = (keys.next(), keys.next(), keys.next()) else {
@@ -206,6 +238,7 @@ mod tests {
             directory: Some(dir.join("conf.d")),
             environment: environment.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
             explicit: false,
+            machine: false,
         }
     }
 

@@ -16,13 +16,13 @@ mod session;
 mod shape;
 mod wire;
 
+pub use super::credentials::Credentials;
 pub use error::{ImdsError, Kind};
 pub use session::Session;
 
 use crate::config::value::{self, Span};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -95,25 +95,6 @@ impl fmt::Debug for Metadata {
     }
 }
 
-/// What a role may do for a while. Never written anywhere: no Debug, no JSON.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// Names the key; no secret.
-    pub access_key_id: String,
-    /// Signs requests.
-    pub secret_access_key: String,
-    /// Goes with them.
-    pub session_token: String,
-    /// When they end (UTC).
-    pub expires_at: Timestamp,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("expires_at", &self.expires_at).finish_non_exhaustive()
-    }
-}
-
 /// Asks for all that a boot needs.
 ///
 /// # Errors
@@ -171,15 +152,6 @@ mod tests {
 
     #[test]
     fn debug_shows_no_secret() {
-        let credentials = Credentials {
-            access_key_id: "ASIATEST".into(),
-            secret_access_key: "the-secret".into(),
-            session_token: "the-token".into(),
-            expires_at: Timestamp::UNIX_EPOCH,
-        };
-        let text = format!("{credentials:?}");
-        assert!(text.contains("1970") && !text.contains("the-"), "{text}");
-
         let metadata = Metadata {
             instance_id: "i-0123456789abcdef0".into(),
             region: "eu-central-1".into(),

@@ -7,6 +7,7 @@
 
 use super::context::Context;
 use crate::plan::{self, Environment};
+use crate::sys::users::Credentials;
 use crate::sys::{files, process, spawn};
 use nix::sys::signal::Signal;
 use std::ffi::OsString;
@@ -119,6 +120,20 @@ pub struct Invocation<'a> {
     pub cwd: PathBuf,
     /// Environment.
     pub environment: &'a Environment,
+    /// Who it is.
+    pub identity: Identity,
+}
+
+/// Whom a command becomes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Identity {
+    /// The sandbox user.
+    #[default]
+    SandboxUser,
+    /// Whoever the agent is: root, where it runs as root.
+    Agent,
+    /// Another account; only root can become one.
+    Other(Credentials),
 }
 
 impl<'a> From<&'a plan::Command> for Invocation<'a> {
@@ -127,19 +142,30 @@ impl<'a> From<&'a plan::Command> for Invocation<'a> {
             argv: c.argv.iter().map(OsString::from).collect(),
             cwd: c.cwd.clone(),
             environment: &c.environment,
+            identity: Identity::SandboxUser,
         }
     }
 }
 
-/// Runs `what` as the sandbox user until it ends, its deadline passes, or the boot is
-/// asked to stop. The deadline is the phase's.
+/// Runs `what` until it ends, its deadline passes, or the boot is asked to stop. The
+/// deadline is the phase's.
 pub async fn run(what: &Invocation<'_>, log: &mut Log, cx: &Context<'_>) -> End {
+    run_until(cx.limit, what, log, cx).await
+}
+
+/// The same with a deadline of its own.
+pub async fn run_until(
+    limit: Instant,
+    what: &Invocation<'_>,
+    log: &mut Log,
+    cx: &Context<'_>,
+) -> End {
     if cx.cancel.requested().is_some() {
         return End::Cancelled;
     }
     log.keep_below(cx.max_log.0);
     let end = match start(what, log, cx) {
-        Ok(mut child) => supervise(&mut child, log, cx).await,
+        Ok(mut child) => supervise(&mut child, limit, log, cx).await,
         Err(e) => End::NotStarted(e),
     };
     log.keep_below(cx.max_log.0);
@@ -156,7 +182,11 @@ fn start(what: &Invocation<'_>, log: &Log, cx: &Context<'_>) -> io::Result<Child
     command.stdin(Stdio::null()).stdout(log.file.try_clone()?).stderr(log.file.try_clone()?);
     let setup = spawn::Setup {
         own_group: true,
-        credentials: cx.credentials(),
+        credentials: match &what.identity {
+            Identity::SandboxUser => cx.credentials(),
+            Identity::Agent => None,
+            Identity::Other(credentials) => Some(credentials.clone()),
+        },
         // A boot that is killed takes its command with it: nothing runs on unseen.
         parent_death: Some(Signal::SIGKILL),
         ..spawn::Setup::default()
@@ -175,11 +205,11 @@ fn variables(environment: &Environment) -> impl Iterator<Item = (OsString, OsStr
     own(&environment.default).into_iter().chain(passed).chain(own(&environment.set))
 }
 
-async fn supervise(child: &mut Child, log: &mut Log, cx: &Context<'_>) -> End {
+async fn supervise(child: &mut Child, limit: Instant, log: &mut Log, cx: &Context<'_>) -> End {
     let group = child.id().and_then(|id| i32::try_from(id).ok());
     let mut tick = time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let limit = time::sleep_until(cx.limit.into());
+    let limit = time::sleep_until(limit.into());
     tokio::pin!(limit);
     let asked = loop {
         tokio::select! {

@@ -1,6 +1,8 @@
 //! The events of a boot, one JSON object a line.
 
+use super::tags::TagAttempt;
 use crate::plan::PhaseName;
+use crate::stub::Parameters;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -21,6 +23,8 @@ pub struct Record {
 pub enum Event {
     /// A boot has begun.
     BootBegan(BootBegan),
+    /// The instance metadata has told which machine this is.
+    MachineSeen(MachineSeen),
     /// A phase has begun.
     PhaseBegan {
         /// Which.
@@ -28,6 +32,21 @@ pub enum Event {
     },
     /// A phase has ended.
     PhaseEnded(PhaseEnded),
+    /// The provisioning steps of this boot, before the first of them.
+    StepsPlanned {
+        /// Their names, in order.
+        steps: Vec<String>,
+    },
+    /// A provisioning step is about to be run. Where it is run once an instance, it is in the
+    /// ledger too, synced before.
+    StepBegan(StepRun),
+    /// A provisioning step has ended, or is not run for a reason that its notes tell.
+    StepEnded(StepEnded),
+    /// A boot of this instance has come to its end and was well. In the ledger alone.
+    InstanceCompleted {
+        /// Which instance.
+        instance: String,
+    },
     /// The user script is about to be started. Synced before it is.
     ScriptBegan(ScriptRun),
     /// The user script has ended by itself or at its deadline. One that was cut off leaves none.
@@ -38,6 +57,8 @@ pub enum Event {
         /// How.
         end: ScriptEnd,
     },
+    /// EC2 was told, or could not be told, how the boot ended. It stands in a file of its own.
+    TagTried(TagAttempt),
     /// The boot has ended. Synced; the only event that can make a boot complete.
     BootEnded(BootEnded),
 }
@@ -57,6 +78,20 @@ pub struct BootBegan {
     pub phases: Vec<PhaseName>,
     /// Where the commands' output is kept.
     pub logs: PathBuf,
+}
+
+/// The EC2 instance, and what its launch said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineSeen {
+    /// The instance id.
+    pub instance: String,
+    /// The region.
+    pub region: String,
+    /// What kind of user-data was found, in words; never what is in it.
+    pub user_data: String,
+    /// The launch's parameters.
+    #[serde(default)]
+    pub parameters: Parameters,
 }
 
 /// One process for all time, and the sandbox it runs in.
@@ -203,6 +238,35 @@ pub struct Tool {
     pub installed: bool,
 }
 
+/// One run of a provisioning step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRun {
+    /// On which instance.
+    pub instance: String,
+    /// The step's name.
+    pub step: String,
+    /// SHA-256 over what it does.
+    pub definition: String,
+}
+
+/// How a provisioning step ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepEnded {
+    /// Which run.
+    #[serde(flatten)]
+    pub run: StepRun,
+    /// What that means for the boot; `skipped` where it was not run.
+    pub result: PhaseResult,
+    /// How its last attempt ended; absent where there was none, and where it was cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<ScriptEnd>,
+    /// How long it took, in milliseconds, all attempts together.
+    pub elapsed_ms: u64,
+    /// What else a reader should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
 /// One run of the user script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScriptRun {
@@ -214,7 +278,7 @@ pub struct ScriptRun {
     pub attempt: u32,
 }
 
-/// How the user script ended.
+/// How the user script ended, or a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "how", content = "value")]
 pub enum ScriptEnd {

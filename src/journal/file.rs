@@ -45,17 +45,17 @@ impl Appender {
     ///
     /// # Errors
     /// What `write(2)` says; ENOSPC above all.
-    pub fn append(&mut self, event: Event) -> io::Result<()> {
+    pub fn append(&self, event: Event) -> io::Result<()> {
         let mut line = serde_json::to_vec(&Record { at: Timestamp::now(), event })?;
         line.push(b'\n');
-        self.file.write_all(&line)
+        (&self.file).write_all(&line)
     }
 
     /// Appends one event and waits until it and all before it are on the disk.
     ///
     /// # Errors
     /// What `write(2)` and `fdatasync(2)` say.
-    pub fn append_durably(&mut self, event: Event) -> io::Result<()> {
+    pub fn append_durably(&self, event: Event) -> io::Result<()> {
         self.append(event)?;
         self.file.sync_data()
     }

@@ -1,16 +1,24 @@
-//! The ledger: which script has run on which instance, across restarts.
+//! The ledger: what has been done on which instance, across restarts.
 //!
-//! It holds only [`Event::ScriptBegan`] and [`Event::ScriptEnded`], each synced before
-//! the boot goes on. A begin without an end is a run that was cut off.
+//! It holds the beginning and the end of each run of the user script and of the steps
+//! that are run once, and that the instance has been complete; each synced before the
+//! boot goes on. A begin without an end is a run that was cut off.
 
-use super::event::{Event, Record, ScriptEnd, ScriptRun};
+use super::event::{Event, Record, ScriptEnd, ScriptRun, StepRun};
 
 /// The file's name in a state directory.
 pub const NAME: &str = "scripts";
 
 /// Is this an event of a ledger?
 pub fn belongs(event: &Event) -> bool {
-    matches!(event, Event::ScriptBegan(_) | Event::ScriptEnded { .. })
+    matches!(
+        event,
+        Event::ScriptBegan(_)
+            | Event::ScriptEnded { .. }
+            | Event::StepBegan(_)
+            | Event::StepEnded(_)
+            | Event::InstanceCompleted { .. }
+    )
 }
 
 /// What the ledger says of one script on one instance.
@@ -54,8 +62,37 @@ pub fn latest<'a>(records: &'a [Record], instance: &str) -> Option<&'a ScriptRun
     })
 }
 
+/// What the ledger says of one step on one instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PastStep {
+    /// It was never started, or did something else then.
+    None,
+    /// Its last run was cut off.
+    CutOff,
+    /// Its last run ended so, at this time.
+    Ended(ScriptEnd, jiff::Timestamp),
+}
+
+/// Folds the ledger for the step `ours`.
+pub fn past_step(records: &[Record], ours: &StepRun) -> PastStep {
+    records.iter().fold(PastStep::None, |past, record| match &record.event {
+        Event::StepBegan(run) if run == ours => PastStep::CutOff,
+        Event::StepEnded(ended) if ended.run == *ours => {
+            ended.end.map_or(PastStep::CutOff, |end| PastStep::Ended(end, record.at))
+        }
+        _ => past,
+    })
+}
+
+/// Has a boot of `instance` come to its end and been well?
+pub fn was_complete(records: &[Record], instance: &str) -> bool {
+    let ours = |e: &Event| matches!(e, Event::InstanceCompleted { instance: i } if i == instance);
+    records.iter().any(|record| ours(&record.event))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::event::{PhaseResult, StepEnded};
     use super::*;
 
     fn run(attempt: u32) -> ScriptRun {
@@ -78,5 +115,39 @@ mod tests {
         assert_eq!(history(&all, "i", "p"), History { attempts: 2, last: None, at: None });
         assert_eq!(history(&all, "other", "p").attempts, 0);
         assert_eq!(history(&all, "i", "other").attempts, 0);
+    }
+
+    #[test]
+    fn a_step_is_known_by_instance_name_and_definition() {
+        let run = |instance: &str, definition: &str| StepRun {
+            instance: instance.into(),
+            step: "packages".into(),
+            definition: definition.into(),
+        };
+        let ended = |end| {
+            Event::StepEnded(StepEnded {
+                run: run("i", "d"),
+                result: PhaseResult::Ok,
+                end,
+                elapsed_ms: 1,
+                notes: vec![],
+            })
+        };
+        let good = Some(ScriptEnd::Exit(0));
+        let all = records(vec![Event::StepBegan(run("i", "d")), ended(good)]);
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        assert_eq!(past_step(&all, &run("i", "d")), PastStep::Ended(ScriptEnd::Exit(0), at));
+        assert_eq!(past_step(&all[..1], &run("i", "d")), PastStep::CutOff);
+        assert_eq!(past_step(&all, &run("i", "changed")), PastStep::None);
+        assert_eq!(past_step(&all, &run("other", "d")), PastStep::None);
+        let killed = records(vec![Event::StepBegan(run("i", "d")), ended(None)]);
+        assert_eq!(past_step(&killed, &run("i", "d")), PastStep::CutOff);
+    }
+
+    #[test]
+    fn that_one_instance_was_complete_says_nothing_of_another() {
+        let all = records(vec![Event::InstanceCompleted { instance: "i".into() }]);
+        assert!(was_complete(&all, "i") && !was_complete(&all, "j"));
+        assert!(all.iter().all(|r| belongs(&r.event)));
     }
 }

@@ -14,7 +14,7 @@ pub use search::{Found, Search, append_to, find_journal};
 
 use super::event::{BootBegan, Event, Record};
 use super::file::{self, Appender};
-use super::ledger;
+use super::{ledger, tags};
 use crate::sys::beneath::{Dir, Owner};
 use crate::sys::files;
 use nix::unistd::geteuid;
@@ -107,7 +107,26 @@ pub fn bases(home: &Path, (uid, gid): Owner) -> Vec<Base> {
 }
 
 fn ledger_bases(home: &Path, owner: Owner) -> [Base; 2] {
-    [Base::new("/var/lib", "agent"), Base::at_home(home, owner)]
+    [lasting(), Base::at_home(home, owner)]
+}
+
+/// The place of what outlives the boots of a machine.
+fn lasting() -> Base {
+    Base::new("/var/lib", "agent")
+}
+
+/// The file that tells what EC2 was told of an instance.
+pub fn tags_file(instance: &str) -> PathBuf {
+    lasting().path().join(instance).join(tags::NAME)
+}
+
+/// Opens it to append.
+///
+/// # Errors
+/// What the filesystem says.
+pub fn open_tags(instance: &str) -> io::Result<Appender> {
+    let (dir, _) = lasting().open(instance)?;
+    Appender::open(&dir, tags::NAME)
 }
 
 /// Makes an instance's state directory in the user's home.
@@ -149,7 +168,7 @@ fn open_in(base: &Base, began: &BootBegan) -> io::Result<Place> {
     let (dir, path) = base.open(&began.instance)?;
     prune(&base.path(), &path);
     file::rotate(&path);
-    let mut journal = Appender::open(&dir, file::NAME)?;
+    let journal = Appender::open(&dir, file::NAME)?;
     let began = BootBegan { logs: path.join("logs"), ..began.clone() };
     journal.append_durably(Event::BootBegan(began))?;
     Ok(Place { path, dir, journal })
@@ -281,7 +300,7 @@ fn read_ledger(dir: &Path) -> io::Result<Vec<Record>> {
     match file::read(&path) {
         Ok(c) if c.damaged > 0 => damaged(format!("{} lines cannot be read", c.damaged)),
         Ok(c) if c.records.iter().any(|r| !ledger::belongs(&r.event)) => {
-            damaged("it holds what is no script's".into())
+            damaged("it holds what is no record of a run".into())
         }
         Ok(contents) => Ok(contents.records),
         // Not ours to look into: not ours to write either, which is found next.

@@ -1,9 +1,10 @@
 //! The fold: events → what is true now.
 
 use super::event::{
-    BootBegan, BootEnded, Epoch, Event, Outcome, PhaseEnded, PhaseResult, Problem, Record, Runner,
-    ScriptEnd, ScriptRun, Tool,
+    BootBegan, BootEnded, Epoch, Event, MachineSeen, Outcome, PhaseEnded, PhaseResult, Problem,
+    Record, Runner, ScriptEnd, ScriptRun, StepEnded, Tool,
 };
+use super::tags::Tag;
 use crate::plan::PhaseName;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -71,13 +72,25 @@ pub struct Status {
     /// The boot; absent where none has begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot: Option<Boot>,
+    /// The EC2 instance, once its metadata has been read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineSeen>,
+    /// What a failure is filed under; the tag `mint:bootstrap-failure-phase`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_phase: Option<String>,
     /// Its phases in the order of the plan.
     pub phases: Vec<Phase>,
+    /// The provisioning steps in the order of the plan; empty before their phase.
+    #[serde(default)]
+    pub steps: Vec<Step>,
     /// The tools as they stood after the tools phase.
     pub tools: Vec<Tool>,
     /// The user script; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script: Option<Script>,
+    /// What EC2 was told; empty where it is told nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
     /// The journal that this was read from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<PathBuf>,
@@ -142,6 +155,23 @@ pub enum PhaseState {
     Ended(PhaseResult),
 }
 
+/// One provisioning step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// The words of a phase's state.
+    pub state: PhaseState,
+    /// When it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub began: Option<Timestamp>,
+    /// How long it took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elapsed_ms: Option<u64>,
+    /// What else a reader should know.
+    pub notes: Vec<String>,
+}
+
 /// The user script.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Script {
@@ -171,9 +201,13 @@ impl Status {
             phase: None,
             interrupted: None,
             boot: None,
+            machine: None,
+            failure_phase: None,
             phases: Vec::new(),
+            steps: Vec::new(),
             tools: Vec::new(),
             script: None,
+            tags: Vec::new(),
             journal: None,
             unreadable_lines: 0,
         }
@@ -208,9 +242,24 @@ pub fn fold(records: &[Record], observer: &Observer<'_>) -> Status {
     let mut end = None;
     for record in rest {
         match &record.event {
-            Event::BootBegan(_) => {}
+            Event::BootBegan(_) | Event::TagTried(_) => {}
+            Event::MachineSeen(seen) => {
+                if let Some(boot) = &mut status.boot {
+                    boot.instance.clone_from(&seen.instance);
+                }
+                status.machine = Some(seen.clone());
+            }
             Event::PhaseBegan { phase } => enter(&mut status, *phase, record.at),
             Event::PhaseEnded(ended) => leave(&mut status, ended),
+            Event::StepsPlanned { steps } => status.steps = steps.iter().map(planned).collect(),
+            Event::StepBegan(run) => {
+                if let Some(step) = status.steps.iter_mut().find(|s| s.name == run.step) {
+                    step.state = PhaseState::Running;
+                    step.began = Some(record.at);
+                }
+            }
+            Event::StepEnded(ended) => leave_step(&mut status, ended),
+            Event::InstanceCompleted { .. } => {}
             Event::ScriptBegan(run) => status.script = Some(Script { run: run.clone(), end: None }),
             Event::ScriptEnded { run, end } => {
                 status.script = Some(Script { run: run.clone(), end: Some(*end) });
@@ -223,6 +272,7 @@ pub fn fold(records: &[Record], observer: &Observer<'_>) -> Status {
         None if (observer.lives)(&began.runner) => under_way(&mut status),
         None => cut_off(&mut status),
     }
+    status.failure_phase = failure_phase(&status);
     status
 }
 
@@ -260,7 +310,37 @@ fn enter(status: &mut Status, name: PhaseName, at: Timestamp) {
     }
 }
 
+fn planned(name: &String) -> Step {
+    Step {
+        name: name.clone(),
+        state: PhaseState::Pending,
+        began: None,
+        elapsed_ms: None,
+        notes: Vec::new(),
+    }
+}
+
+fn leave_step(status: &mut Status, ended: &StepEnded) {
+    if let Some(step) = status.steps.iter_mut().find(|s| s.name == ended.run.step) {
+        step.state = PhaseState::Ended(ended.result);
+        step.elapsed_ms = Some(ended.elapsed_ms);
+        step.notes.clone_from(&ended.notes);
+    }
+}
+
+/// Nothing of it goes on: what ran was cut off, what was to come doesn't come.
+fn close(state: &mut PhaseState) {
+    match state {
+        PhaseState::Pending => *state = PhaseState::NotRun,
+        PhaseState::Running => *state = PhaseState::Ended(PhaseResult::Interrupted),
+        PhaseState::NotRun | PhaseState::Ended(_) => {}
+    }
+}
+
 fn leave(status: &mut Status, ended: &PhaseEnded) {
+    if ended.phase == PhaseName::Provision {
+        status.steps.iter_mut().for_each(|s| close(&mut s.state));
+    }
     if let Some(phase) = status.phases.iter_mut().find(|p| p.name == ended.phase) {
         phase.state = PhaseState::Ended(ended.result);
         phase.elapsed_ms = Some(ended.elapsed_ms);
@@ -272,18 +352,17 @@ fn leave(status: &mut Status, ended: &PhaseEnded) {
     }
 }
 
+fn close_all(status: &mut Status) {
+    status.phases.iter_mut().for_each(|p| close(&mut p.state));
+    status.steps.iter_mut().for_each(|s| close(&mut s.state));
+}
+
 fn finish(status: &mut Status, ended: &BootEnded, at: Timestamp) {
     if let Some(boot) = &mut status.boot {
         boot.ended = Some(at);
         boot.elapsed_ms = Some(ended.elapsed_ms);
     }
-    for phase in &mut status.phases {
-        match phase.state {
-            PhaseState::Pending => phase.state = PhaseState::NotRun,
-            PhaseState::Running => phase.state = PhaseState::Ended(PhaseResult::Interrupted),
-            _ => {}
-        }
-    }
+    close_all(status);
     status.phase = ended.phase;
     status.interrupted.clone_from(&ended.interrupted);
     let (state, summary) = match ended.outcome {
@@ -303,17 +382,30 @@ fn failure(status: &Status) -> String {
     }
 }
 
+/// The name that a failure is filed under: what its deciding problem says, else the phase's own.
+fn failure_phase(status: &Status) -> Option<String> {
+    if status.state != State::Failed {
+        return None;
+    }
+    let filed = deciding(status).filter(|(phase, _)| status.phase.is_none_or(|p| p == *phase));
+    let filed = filed.and_then(|(_, problem)| problem.filed_under.clone());
+    Some(filed.unwrap_or_else(|| status.phase.map_or("config", PhaseName::failure_name).to_owned()))
+}
+
 /// The problem that decided: of the deciding phase, else the first of all.
-fn first_problem(status: &Status) -> String {
+fn deciding(status: &Status) -> Option<(PhaseName, &Problem)> {
     let decided = status.phase;
     status
         .problems()
         .find(|(phase, _)| decided.is_none_or(|d| d == *phase))
         .or_else(|| status.problems().next())
-        .map_or_else(
-            || format!("in {}", decided.map_or("boot", PhaseName::word)),
-            |(phase, problem)| format!("{}: {}{}", phase.word(), problem.message, reason(problem)),
-        )
+}
+
+fn first_problem(status: &Status) -> String {
+    deciding(status).map_or_else(
+        || format!("in {}", status.phase.map_or("boot", PhaseName::word)),
+        |(phase, problem)| format!("{}: {}{}", phase.word(), problem.message, reason(problem)),
+    )
 }
 
 /// The evidence's first line, so that one line tells the reason too.
@@ -329,8 +421,11 @@ fn reason(problem: &Problem) -> String {
 
 fn under_way(status: &mut Status) {
     status.state = State::Running;
+    let running = status.steps.iter().filter(|s| s.state == PhaseState::Running);
+    let steps: Vec<&str> = running.map(|s| s.name.as_str()).collect();
     status.summary = match status.phase {
-        Some(phase) => format!("running: {}", phase.word()),
+        Some(phase) if steps.is_empty() => format!("running: {}", phase.word()),
+        Some(phase) => format!("running: {} ({})", phase.word(), steps.join(", ")),
         None => "running".into(),
     };
 }
@@ -338,13 +433,7 @@ fn under_way(status: &mut Status) {
 fn cut_off(status: &mut Status) {
     let running = status.phases.iter().find(|p| p.state == PhaseState::Running).map(|p| p.name);
     let phase = running.or(status.phase);
-    for p in &mut status.phases {
-        match p.state {
-            PhaseState::Running => p.state = PhaseState::Ended(PhaseResult::Interrupted),
-            PhaseState::Pending => p.state = PhaseState::NotRun,
-            _ => {}
-        }
-    }
+    close_all(status);
     status.state = State::Failed;
     status.phase = phase;
     status.interrupted = Some("runner gone".into());
@@ -356,6 +445,7 @@ fn cut_off(status: &mut Status) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::event::StepRun;
     use super::*;
 
     fn epoch(init_start: u64) -> Epoch {
@@ -427,6 +517,43 @@ mod tests {
         let lost = fold_events(events(), false, 1);
         assert_eq!((lost.state, lost.phase), (State::Failed, Some(PhaseName::Tools)));
         assert!(lost.summary.starts_with("failed: interrupted in tools"), "{}", lost.summary);
+    }
+
+    #[test]
+    fn steps_are_followed_while_they_run_and_after_they_were_cut_off() {
+        let run = |step: &str| StepRun {
+            instance: "i".into(),
+            step: step.into(),
+            definition: "d".into(),
+        };
+        let ended = Event::StepEnded(StepEnded {
+            run: run("a"),
+            result: PhaseResult::Ok,
+            end: Some(ScriptEnd::Exit(0)),
+            elapsed_ms: 7,
+            notes: vec![],
+        });
+        let events = || {
+            vec![
+                began(),
+                Event::PhaseBegan { phase: PhaseName::Provision },
+                Event::StepsPlanned { steps: vec!["a".into(), "b".into(), "c".into()] },
+                Event::StepBegan(run("a")),
+                Event::StepBegan(run("b")),
+                ended.clone(),
+            ]
+        };
+        let states = |s: &Status| serde_json::to_value(&s.steps).unwrap();
+        let running = fold_events(events(), true, 1);
+        assert_eq!(running.summary, "running: provision (b)");
+        let json = states(&running);
+        assert_eq!((&json[0]["state"], &json[0]["elapsed_ms"]), (&"ok".into(), &7.into()));
+        assert_eq!((&json[1]["state"], &json[2]["state"]), (&"running".into(), &"pending".into()));
+        let lost = states(&fold_events(events(), false, 1));
+        assert_eq!(
+            (&lost[1]["state"], &lost[2]["state"]),
+            (&"interrupted".into(), &"not-run".into())
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod shebang;
 pub use scratch::sweep;
 
 use crate::config::value::{OnFailure, Retry, human, millis};
-use crate::engine::command::{self, End, Invocation, Log};
+use crate::engine::command::{self, End, Identity, Invocation, Log};
 use crate::engine::{Context, Report};
 use crate::journal::Problem;
 use crate::journal::event::{Event, ScriptEnd, ScriptRun};
@@ -246,6 +246,7 @@ impl Ready {
             argv: argv(self.shebang.take(), &self.scratch),
             cwd: if home.is_dir() { home.clone() } else { "/".into() },
             environment: &work.environment,
+            identity: Identity::SandboxUser,
         };
         command::run(&what, &mut self.log, cx).await
     }

@@ -5,6 +5,7 @@
 //! done), and a line below.
 
 pub mod bootstrap;
+pub mod metadata;
 pub mod tools;
 pub mod volume;
 
@@ -16,7 +17,9 @@ pub async fn run(work: &Work, cx: &mut Context<'_>) -> Report {
     match work {
         Work::Skip { reason } => Report::skipped(reason.clone()),
         Work::Refuse { problem } => Report::failed(problem.clone()),
-        Work::Volumes { volumes } => volume::run(volumes, cx).await,
+        Work::Metadata(metadata) => metadata::run(metadata, cx).await,
+        Work::Provision { .. } | Work::Health(_) => Report::skipped("not yet"),
+        Work::Volumes { volumes, home } => volume::run(volumes, home, cx).await,
         Work::Tools(tools) => tools::run(tools, cx).await,
         Work::Script(script) => bootstrap::run(script, cx).await,
         Work::NoScript { again } => bootstrap::none_given(*again, cx),

@@ -6,14 +6,13 @@ mod problems;
 
 use crate::config::value::human;
 use crate::engine::command::{self, End, Invocation, Log};
-use crate::engine::{Context, Report, redact, retry};
+use crate::engine::{Context, Report, excerpt, redact, retry};
 use crate::journal::Problem;
 use crate::journal::event::Tool;
 use crate::plan::{Command, ToolsWork};
 use crate::sys::signals;
 use mise::{Failure, Listed, parse_list};
 use nix::sys::signal::Signal;
-use problems::excerpt;
 use std::fs;
 use std::path::Path;
 use tokio::time;

@@ -1,8 +1,11 @@
 //! The plan as people read it.
 
-use super::{Command, Plan, ScriptWork, ToolsWork, Work};
-use crate::config::Volume;
+use super::machine::{HealthWork, Step, stages};
+use super::{
+    Command, EbsWork, EfsWork, MetadataWork, Plan, ScriptWork, Storage, ToolsWork, VolumeWork, Work,
+};
 use crate::config::value::{OnBootFailure, OnFailure, Retry};
+use crate::config::{Home, RunAt, Volume};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Plan {
@@ -44,12 +47,160 @@ impl Work {
                     format!("next: {}", problem.next),
                 ]
             }
-            Self::Volumes { volumes } => volumes.iter().flat_map(volume).collect(),
+            Self::Metadata(metadata) => metadata_lines(metadata),
+            Self::Provision { steps } => step_lines(steps),
+            Self::Volumes { volumes, home } => {
+                volumes.iter().flat_map(volume_work).chain(home_lines(home)).collect()
+            }
             Self::Tools(tools) => tools_lines(tools),
+            Self::Health(health) => health_lines(health),
             Self::Script(script) => script_lines(script),
             Self::NoScript { .. } => vec!["skipped: no user script is given".into()],
         }
     }
+}
+
+fn metadata_lines(m: &MetadataWork) -> Vec<String> {
+    let mut lines = vec![format!("ask {} for this instance", m.endpoints.join(" or "))];
+    lines.push(match &m.user_data {
+        Some(file) => format!("take the user-data from {file}"),
+        None => "take the user-data from there; the phases below depend on it".into(),
+    });
+    if let Some(known) = &m.known {
+        let given = known.parameters.variables();
+        let given: Vec<String> = given.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let given = if given.is_empty() { "no parameters".into() } else { given.join(" ") };
+        lines.push(format!("read: region {}, {given}", known.region));
+    }
+    lines
+}
+
+/// The most of a step's command that is shown, in characters.
+const SHOWN: usize = 100;
+
+fn step_lines(steps: &[Step]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for stage in stages(steps) {
+        let names: Vec<&str> = stage.iter().map(|s| s.name.as_str()).collect();
+        if let [_, _, ..] = stage {
+            lines.push(format!("side by side: {}", names.join(", ")));
+        }
+        lines.extend(stage.iter().map(step));
+    }
+    lines
+}
+
+fn step(s: &Step) -> String {
+    let often = match s.run {
+        RunAt::EveryBoot => "",
+        RunAt::Once => ", once on this instance",
+    };
+    let attempts = match s.attempts {
+        1 => String::new(),
+        n => format!(", up to {n} attempts"),
+    };
+    let otherwise = match s.required {
+        true => format!("otherwise the boot fails as {}", s.failure_phase),
+        false => "otherwise the boot degrades".to_owned(),
+    };
+    format!(
+        "step {}: run {} as {}{often}, within {}{attempts}; {otherwise}",
+        s.name,
+        shown(&s.argv),
+        s.user,
+        s.deadline
+    )
+}
+
+/// A command in one short line.
+fn shown(argv: &[String]) -> String {
+    let whole = argv.join(" ");
+    let first = whole.trim().lines().next().unwrap_or_default();
+    let short: String = first.chars().take(SHOWN).collect();
+    if short.len() < whole.trim().len() { format!("{short}…") } else { short }
+}
+
+fn health_lines(h: &HealthWork) -> Vec<String> {
+    let paths = |all: &[std::path::PathBuf]| {
+        all.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let wanted = &h.wanted;
+    let mut lines: Vec<String> = [
+        ("commands on the user's PATH", wanted.commands.join(", ")),
+        ("active services", wanted.services.join(", ")),
+        ("files", paths(&wanted.files)),
+        ("mount points", paths(&wanted.mounts)),
+    ]
+    .into_iter()
+    .filter(|(_, all)| !all.is_empty())
+    .map(|(what, all)| format!("look for {what}: {all}"))
+    .collect();
+    lines.push(match wanted.required {
+        true => {
+            "what is missing fails the boot; once the instance has been complete, it degrades it"
+                .into()
+        }
+        false => "what is missing degrades the boot".into(),
+    });
+    lines
+}
+
+fn volume_work(work: &VolumeWork) -> Vec<String> {
+    let (before, passed_over) = match &work.storage {
+        None => (Vec::new(), false),
+        Some(Storage::Skip { reason }) => (vec![format!("skipped: {reason}")], true),
+        Some(Storage::Refuse { problem }) => {
+            let target = work.volume.target.display();
+            let cannot = format!("{target} cannot be mounted: {}", problem.message);
+            (vec![cannot, format!("next: {}", problem.next)], true)
+        }
+        Some(Storage::Efs(efs)) => (efs_lines(efs), false),
+        Some(Storage::Ebs(ebs)) => (ebs_lines(ebs, &work.volume), false),
+    };
+    let checks = if passed_over { Vec::new() } else { volume(&work.volume) };
+    before.into_iter().chain(checks).collect()
+}
+
+fn efs_lines(efs: &EfsWork) -> Vec<String> {
+    vec![
+        format!(
+            "run {} as root, unless it is mounted (up to {}; again where the network fails)",
+            efs.mount.join(" "),
+            efs.deadline
+        ),
+        format!("write to /etc/fstab: {}", efs.fstab),
+    ]
+}
+
+fn ebs_lines(ebs: &EbsWork, v: &Volume) -> Vec<String> {
+    let target = v.target.display();
+    let mut lines = vec![
+        format!("wait up to {} for the disk {}", ebs.wait, ebs.device),
+        match &ebs.format {
+            Some(format) => {
+                format!("run {} as root where the disk is provably blank", format.join(" "))
+            }
+            None => "make no file system on it (volume.ebs.format is false)".into(),
+        },
+        format!("run {} as root before ext4 is mounted", ebs.check.join(" ")),
+        format!("mount it at {target} (up to {} from the disk to here)", ebs.deadline),
+    ];
+    lines.extend(ebs.grow.iter().map(|grow| {
+        format!("run {} as root where the file system is smaller than the disk", grow.join(" "))
+    }));
+    lines.push(format!("write to /etc/fstab: {}", ebs.fstab));
+    lines
+}
+
+fn home_lines(home: &Home) -> Vec<String> {
+    let skeleton = home.skeleton.iter();
+    let skeleton = skeleton.map(|s| format!("copy to the home what it lacks of {}", s.display()));
+    let directories = home.directories.iter().map(|d| format!("make ~/{}", d.display()));
+    let private = home.private.iter().map(|d| format!("make ~/{} with mode 0700", d.display()));
+    let link = |(name, to): (&std::path::PathBuf, &std::path::PathBuf)| {
+        format!("link ~/{} to {}", name.display(), to.display())
+    };
+    skeleton.chain(directories).chain(private).chain(home.links.iter().map(link)).collect()
 }
 
 fn volume(v: &Volume) -> Vec<String> {

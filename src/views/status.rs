@@ -3,8 +3,10 @@
 
 use crate::config::value::human;
 use crate::journal::State;
-use crate::journal::event::{Problem, ScriptEnd};
-use crate::journal::status::{Boot, Phase, PhaseState, Script, Status};
+use crate::journal::event::{PhaseResult, Problem, ScriptEnd};
+use crate::journal::status::{Boot, Phase, PhaseState, Script, Status, Step};
+use crate::journal::tags::Tag;
+use crate::plan::PhaseName;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
@@ -18,8 +20,19 @@ impl Display for Text<'_> {
         if let Some(boot) = &status.boot {
             writeln!(f, "\n  {}", boot_line(boot))?;
         }
+        if let Some(machine) = &status.machine {
+            writeln!(
+                f,
+                "  instance {} in {}, user-data: {}",
+                machine.instance, machine.region, machine.user_data
+            )?;
+        }
         for phase in &status.phases {
-            write_phase(f, phase)?;
+            let steps = match phase.name {
+                PhaseName::Provision => status.steps.as_slice(),
+                _ => &[],
+            };
+            write_phase(f, phase, steps)?;
         }
         if let Some(script) = &status.script {
             writeln!(f, "  script       {}", script_line(script, status.state == State::Running))?;
@@ -39,6 +52,9 @@ impl Display for Text<'_> {
                 .collect();
             writeln!(f, "  tools        {}", tools.join(", "))?;
         }
+        for tag in &status.tags {
+            write_tag(f, tag)?;
+        }
         if status.unreadable_lines > 0 {
             writeln!(
                 f,
@@ -56,22 +72,42 @@ impl Display for Text<'_> {
 fn boot_line(boot: &Boot) -> String {
     let took = match boot.elapsed_ms {
         Some(ms) => format!("took {}", human(Duration::from_millis(ms))),
-        None => {
-            let since = jiff::Timestamp::now().duration_since(boot.began);
-            let since = Duration::try_from(since).unwrap_or_default();
-            format!("{} ago", human(since))
-        }
+        None => format!("{} ago", human(since(boot.began))),
     };
     let began = boot.began.strftime("%F %T UTC");
     format!("boot {} of {}, began {began}, {took}", boot.id, boot.instance)
 }
 
-fn write_phase(f: &mut Formatter<'_>, phase: &Phase) -> fmt::Result {
+fn since(began: jiff::Timestamp) -> Duration {
+    Duration::try_from(jiff::Timestamp::now().duration_since(began)).unwrap_or_default()
+}
+
+/// A step's name in a column, its state, its time, and what there is to say of it.
+fn step_line(step: &Step, width: usize) -> String {
+    let took = match (step.state, step.elapsed_ms, step.began) {
+        (PhaseState::Ended(PhaseResult::Skipped), ..) => None,
+        (_, Some(ms), _) => Some(Duration::from_millis(ms)),
+        (PhaseState::Running, None, Some(began)) => Some(since(began)),
+        _ => None,
+    };
+    let mut line = format!("{:<width$}  {}", step.name, state_word(step.state));
+    for more in took.map(human).iter().chain(&step.notes) {
+        line.push_str("  ");
+        line.push_str(more);
+    }
+    line
+}
+
+fn write_phase(f: &mut Formatter<'_>, phase: &Phase, steps: &[Step]) -> fmt::Result {
     let took = phase
         .elapsed_ms
         .map(|ms| format!("  {}", human(Duration::from_millis(ms))))
         .unwrap_or_default();
     writeln!(f, "  {:<12} {}{took}", phase.name.word(), state_word(phase.state))?;
+    let width = steps.iter().map(|s| s.name.len()).max().unwrap_or(0);
+    for step in steps {
+        writeln!(f, "               {}", step_line(step, width))?;
+    }
     for note in &phase.notes {
         writeln!(f, "               {note}")?;
     }
@@ -90,6 +126,27 @@ fn write_problem(f: &mut Formatter<'_>, p: &Problem) -> fmt::Result {
         writeln!(f, "               log: {}", log.display())?;
     }
     writeln!(f, "               next: {}", p.next)
+}
+
+/// A tag that says what it should is one line; one that doesn't tells why, and what to do.
+fn write_tag(f: &mut Formatter<'_>, tag: &Tag) -> fmt::Result {
+    let value = |v: &Option<String>| v.clone().unwrap_or_else(|| "(none)".into());
+    let (key, wanted) = (&tag.key, value(&tag.wanted));
+    if tag.agrees {
+        return match &tag.wanted {
+            Some(value) => writeln!(f, "  tag          {key} = {value}"),
+            None => Ok(()),
+        };
+    }
+    let says = match &tag.written {
+        Some(old) => format!("EC2 was last told {old}"),
+        None => "EC2 has not been told".into(),
+    };
+    writeln!(f, "  tag          {key} should be {wanted}; {says}")?;
+    match &tag.problem {
+        Some(problem) => write_problem(f, problem),
+        None => writeln!(f, "               next: `agent tags` writes it"),
+    }
 }
 
 /// The word for a phase's state.

@@ -22,3 +22,4 @@ mod init;
 mod metadata;
 mod plan;
 mod status;
+mod stub;

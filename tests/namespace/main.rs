@@ -20,6 +20,7 @@ mod sandbox;
 mod config_sources;
 mod environment;
 mod interrupted;
+mod machine;
 mod once;
 mod outcomes;
 mod policy;

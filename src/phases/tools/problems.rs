@@ -1,10 +1,8 @@
 //! The problems of the tools phase in words: what failed and the next step.
 
 use super::mise::{Failure, Reason};
+use crate::engine::excerpt;
 use crate::journal::Problem;
-
-/// The most of an error that is quoted, in characters.
-const EXCERPT: usize = 400;
 
 /// What a SIGKILL most often is.
 pub(super) const MEMORY_LIMIT: &str = "SIGKILL without an operator is most often the memory limit";
@@ -103,37 +101,4 @@ pub(super) fn no_log(e: &std::io::Error) -> Problem {
         format!("the log of the tools phase cannot be opened: {e}"),
         "make room in the state directory",
     )
-}
-
-/// The end of a text, where the reason stands, within bounds.
-pub(super) fn excerpt(text: &str) -> String {
-    let text = without_colours(text);
-    let text = text.trim();
-    let skip = text.chars().count().saturating_sub(EXCERPT);
-    let tail: String = text.chars().skip(skip).filter(|c| !c.is_control() || *c == '\n').collect();
-    if skip > 0 { format!("…{tail}") } else { tail }
-}
-
-/// A text without the control sequences that colour it on a terminal (ECMA-48, CSI).
-fn without_colours(text: &str) -> String {
-    let mut parts = text.split("\x1b[");
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find(|c: char| ('@'..='~').contains(&c)).map_or(part.len(), |i| i + 1);
-        out.push_str(part.get(end..).unwrap_or_default());
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_excerpt_has_no_colours_and_keeps_the_end() {
-        assert_eq!(excerpt("\x1b[31merror\x1b[0m: no\x1b[1;2m\n"), "error: no");
-        let long = excerpt(&"x".repeat(EXCERPT + 5));
-        assert_eq!(long.chars().count(), EXCERPT + 1);
-        assert!(long.starts_with('…'));
-    }
 }
