@@ -2,7 +2,7 @@
 
 mod user;
 
-pub use user::{Who, sandbox_user};
+pub use user::{Who, groups_of, sandbox_user};
 
 use crate::config::Config;
 use crate::plan::{Facts, Instance, Payload, PayloadState, SandboxUser, Switch};

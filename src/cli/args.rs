@@ -161,6 +161,8 @@ pub(super) enum InternalCommand {
     Volume,
     /// Mount one volume: JSON in, JSON out.
     Mount,
+    /// Look for programs and files: JSON in, JSON out.
+    Health,
     /// Record the end of a boot that died.
     Recover {
         /// What ended it.

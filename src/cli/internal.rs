@@ -3,7 +3,7 @@
 use super::args::InternalCommand;
 use super::print;
 use crate::journal::State;
-use crate::phases::volume;
+use crate::phases::{health, volume};
 use crate::views::status::Text;
 use crate::views::timeline::Timeline;
 use crate::{boot, observe, rehearsal};
@@ -21,6 +21,7 @@ pub(super) fn main(command: InternalCommand) -> u8 {
     match command {
         InternalCommand::Volume => answer(volume::helper),
         InternalCommand::Mount => answer(volume::mount_helper),
+        InternalCommand::Health => answer(health::helper),
         InternalCommand::Recover { by, config } => {
             boot::recover(config.as_ref(), &by);
             0

@@ -6,6 +6,7 @@ use crate::journal::event::{Event, Record};
 use crate::journal::place::{self, Ledger, Place};
 use crate::plan::{Facts, PhaseName, Plan, SandboxUser, Switch};
 use crate::stub::payload::Script;
+use crate::survey;
 use crate::sys::beneath::Owner;
 use crate::sys::users::Credentials;
 use nix::unistd::Gid;
@@ -76,13 +77,14 @@ impl<'a> Context<'a> {
         &self.plan.user
     }
 
-    /// Whom a command becomes; `None` where the agent is that user already.
+    /// Whom a command becomes; `None` where the agent is that user already. The groups are
+    /// read anew: a provisioning step may have put the user into one.
     pub fn credentials(&self) -> Option<Credentials> {
         let user = self.user();
         (self.switch == Switch::Change).then(|| Credentials {
             uid: user.uid,
             gid: user.gid,
-            groups: user.groups.iter().map(|g| Gid::from_raw(*g)).collect(),
+            groups: survey::groups_of(user).into_iter().map(Gid::from_raw).collect(),
         })
     }
 

@@ -2,8 +2,8 @@
 
 use super::machine::{HealthWork, Step, stages};
 use super::{Command, Plan, ScriptWork, ToolsWork, Work};
-use crate::config::{RunAt, Volume};
 use crate::config::value::{OnBootFailure, OnFailure, Retry};
+use crate::config::{RunAt, Volume};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Plan {
@@ -116,7 +116,10 @@ fn health_lines(h: &HealthWork) -> Vec<String> {
     .map(|(what, all)| format!("look for {what}: {all}"))
     .collect();
     lines.push(match wanted.required {
-        true => "what is missing fails the boot; once the instance has been complete, it degrades it".into(),
+        true => {
+            "what is missing fails the boot; once the instance has been complete, it degrades it"
+                .into()
+        }
         false => "what is missing degrades the boot".into(),
     });
     lines

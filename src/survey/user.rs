@@ -89,6 +89,11 @@ pub fn sandbox_user(config: &Config) -> Who {
     Who { user: SandboxUser { name, uid, gid, groups, home, shell }, unknown, notes }
 }
 
+/// The groups that the user has by now: a provisioning step may have changed them.
+pub fn groups_of(user: &SandboxUser) -> Vec<u32> {
+    Database::read(Path::new("/")).groups_of(&user.name, user.gid)
+}
+
 /// Only root has a choice of users, so only root can be told of one that nobody knows.
 fn unknown(wanted: &User, euid: u32, account: Option<&Account>) -> Option<String> {
     let whole = wanted.uid.is_some() && wanted.gid.is_some() && wanted.home.is_some();

@@ -19,10 +19,13 @@ mod sandbox;
 
 mod config_sources;
 mod environment;
+mod health;
 mod interrupted;
 mod once;
 mod outcomes;
 mod policy;
+mod provision;
+mod provision_once;
 mod reaping;
 mod rehearsal;
 mod script_kinds;
