@@ -9,7 +9,7 @@ pub use recover::recover;
 
 use crate::config::value::LogFormat;
 use crate::config::{self, Config, ConfigError, Sources};
-use crate::engine::{self, Cancel, Context, state_of};
+use crate::engine::{self, Cancel, Context, Held, state_of};
 use crate::init::handoff::{Handoff, Stand};
 use crate::journal::event::{BootBegan, BootEnded};
 use crate::journal::place::{self, Base};
@@ -19,10 +19,13 @@ use crate::phases::bootstrap;
 use crate::plan::{self, Facts, Phase, PhaseName, Plan, Switch, Work};
 use crate::stub::payload::{self, Script};
 use crate::survey;
-use crate::sys::{environ, privilege};
+use crate::sys::{environ, files, notify, privilege, spawn};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use tracing::{error, info, warn};
+
+/// EC2 takes no user-data larger than this, in bytes.
+const MAX_USER_DATA: u64 = 16 << 10;
 
 /// How a boot was asked for.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +34,10 @@ pub struct Request {
     pub config: Option<PathBuf>,
     /// Run the user script whatever the ledger says.
     pub again: bool,
+    /// The tags are left to `agent tags`.
+    pub no_tags: bool,
+    /// User-data in place of the metadata service's: the stub that runs the agent names itself.
+    pub user_data: Option<PathBuf>,
     /// PID 1 is the parent: the payload is on standard input, the handoff on standard output.
     pub from_init: bool,
     /// `text` or `json` in place of what the config says.
@@ -53,13 +60,28 @@ pub fn sources(config: Option<&PathBuf>) -> Sources {
 
 /// Boots. Call it while the process has one thread.
 pub fn run(request: &Request) -> Ended {
+    notify::connect();
+    // The stub runs beside the machine's own unit, or instead of it: one boot is enough.
+    if request.user_data.is_some()
+        && let Some(state) = joined(request)
+    {
+        return Ended::In(state);
+    }
     let payload = take_payload(request);
     let closed = privilege::forbid_dump();
-    let loaded = config::load(&sources(request.config.as_ref()));
-    let (config, errors) = match loaded {
+    let machine = request.user_data.is_some();
+    let loaded = config::load(&Sources { machine, ..sources(request.config.as_ref()) });
+    let (config, mut errors) = match loaded {
         Ok(config) => (config, Vec::new()),
         Err(e) => (*e.usable, e.errors),
     };
+    let user_data = request
+        .user_data
+        .as_deref()
+        .and_then(|file| read_user_data(file).map_err(|e| errors.push(e)).ok());
+    if request.user_data.is_some() && !config.ec2.enabled {
+        errors.push(no_ec2());
+    }
     let format = match request.log_format.as_deref() {
         Some("json") => LogFormat::Json,
         Some(_) => LogFormat::Text,
@@ -69,7 +91,8 @@ pub fn run(request: &Request) -> Ended {
     if let Err(e) = closed {
         warn!("this process cannot be closed to others: {e}");
     }
-    let (facts, script) = survey::survey(&config, payload.as_deref());
+    let (mut facts, script) = survey::survey(&config, payload.as_deref());
+    facts.user_data_file = request.user_data.as_ref().map(|file| file.display().to_string());
     let plan = match errors.as_slice() {
         [] => plan::resolve(&config, &facts, request.again),
         errors => refusal(&config, &facts, errors),
@@ -78,6 +101,9 @@ pub fn run(request: &Request) -> Ended {
     let bases = place::bases(&facts.user.home, (facts.user.uid, facts.user.gid));
     // No place for a lock is no place for a journal either; that is told where one is sought.
     let lock = place::lock(&bases, &plan.instance.id);
+    if matches!(lock, Ok(None)) && request.user_data.is_some() {
+        return joined(request).map_or(Ended::Busy, Ended::In);
+    }
     if matches!(lock, Ok(None)) {
         let reason =
             "another boot of this instance is running; wait for its end with `agent status --wait`";
@@ -85,9 +111,73 @@ pub fn run(request: &Request) -> Ended {
         tell_init(request, &Handoff::Reason(reason.into()));
         return Ended::Busy;
     }
-    let state = locked(request, &config, &facts, &plan, script, &bases);
+    let given = Given { script, user_data };
+    let state = locked(request, &config, &facts, &plan, given, &bases);
     drop(lock);
+    if config.ec2.enabled && config.ec2.tags && !request.no_tags && !request.from_init {
+        tell_ec2(request);
+    }
     Ended::In(state)
+}
+
+/// The tags, by a process of their own: what it meets with changes nothing here.
+fn tell_ec2(request: &Request) {
+    let mut tags = std::process::Command::new(spawn::SELF);
+    tags.arg("tags").stdin(std::process::Stdio::null());
+    if let Some(config) = &request.config {
+        tags.arg("--config").arg(config);
+    }
+    if let Err(e) = tags.status() {
+        warn!("tags: they cannot be written: {e}; next: `agent tags`");
+    }
+}
+
+/// The end of the boot that this machine has had, or is having, since it was started;
+/// `None` where there is none.
+fn joined(request: &Request) -> Option<State> {
+    let config = config::load(&sources(request.config.as_ref())).unwrap_or_else(|e| *e.usable);
+    let timeout = config.boot.deadline.0;
+    let status = observe::ended(request.config.as_deref(), timeout, &|| false);
+    if status.state == State::None {
+        return None;
+    }
+    eprintln!("agent: one boot is enough; this machine's own: {}", status.summary);
+    Some(status.state)
+}
+
+/// What may hold secrets, and so stands in nothing that is printed.
+struct Given {
+    script: Option<Script>,
+    user_data: Option<Vec<u8>>,
+}
+
+/// Reads the user-data from a file.
+fn read_user_data(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    let refuse = |message: String, hint: &str| ConfigError {
+        origin: path.display().to_string(),
+        place: None,
+        message,
+        hint: Some(hint.into()),
+    };
+    let hint = "name the file that holds this instance's user-data";
+    let mut bytes = Vec::new();
+    let file = files::open_regular(path)
+        .and_then(|file| file.take(MAX_USER_DATA + 1).read_to_end(&mut bytes))
+        .map_err(|e| refuse(format!("the user-data cannot be read: {e}"), hint))?;
+    if file as u64 > MAX_USER_DATA {
+        return Err(refuse(format!("it is larger than {MAX_USER_DATA} bytes"), hint));
+    }
+    Ok(bytes)
+}
+
+/// User-data that the configuration says not to look at must not be passed over.
+fn no_ec2() -> ConfigError {
+    ConfigError {
+        origin: "the configuration".into(),
+        place: None,
+        message: "ec2.enabled is false, but user-data is given".into(),
+        hint: Some("leave ec2.enabled out, or say true".into()),
+    }
 }
 
 fn locked(
@@ -95,10 +185,11 @@ fn locked(
     config: &Config,
     facts: &Facts,
     plan: &Plan,
-    script: Option<Script>,
+    given: Given,
     bases: &[Base],
 ) -> State {
     let fail = |reason: String| {
+        notify::status(&reason);
         if !request.from_init {
             error!(state = "failed", "{reason}");
         }
@@ -143,7 +234,9 @@ fn locked(
     let ended = runtime.block_on(async {
         let cancel =
             Cancel::on_signals().map_err(|e| format!("signals cannot be received: {e}"))?;
-        let mut cx = Context::new(plan, facts, place, cancel, script, config.log.max_size);
+        let Given { script, user_data } = given;
+        let held = Held { place, cancel, script, user_data };
+        let mut cx = Context::new(config, facts.clone(), plan.clone(), request.again, held);
         engine::run(&mut cx).await.map_err(|e| {
             let journal = journal.display();
             format!("the boot's end cannot be written to {journal}: {e}; next: make room there")
@@ -201,6 +294,10 @@ fn conclude(request: &Request, ended: &BootEnded, journal: &Path) -> State {
         );
         (State::Failed, lost)
     };
+    match state {
+        State::Complete | State::Degraded => notify::ready(&summary),
+        _ => notify::status(&summary),
+    }
     match state {
         State::Complete => info!(state = "complete", "{summary}"),
         State::Degraded => warn!(state = "degraded", "{summary}"),

@@ -1,17 +1,19 @@
 //! The status of this sandbox, as it is seen from inside by any of its users.
 
-use crate::config::{self, Sources};
+use crate::config::{self, Config, Sources};
 use crate::init;
 use crate::journal::place::Base;
 use crate::journal::status::{Observer, fold};
-use crate::journal::{State, Status, file, place};
+use crate::journal::tags::Tag;
+use crate::journal::{State, Status, file, place, tags};
 use crate::survey;
 use crate::sys::process;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Finds the journal of this life of the sandbox and folds it. A configuration that
 /// cannot be read doesn't keep the state from being found: the defaults lead there too.
@@ -45,11 +47,46 @@ pub fn status(config: Option<&Path>) -> Status {
     let mut status = fold(&found.contents.records, &observer);
     status.journal = Some(found.path);
     status.unreadable_lines = found.contents.unreadable;
+    status.tags = tags_of(&status, &config);
     if status.state == State::None && !search.closed.is_empty() {
         status.summary =
             format!("{}, as far as can be read ({closed}: Permission denied)", status.summary);
     }
     status
+}
+
+/// How often one that waits looks.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The status once the running boot has ended. A boot whose runner is gone has ended too,
+/// so only a boot that lives, or one that `may_begin`, is waited for, and neither beyond
+/// `timeout`.
+pub fn ended(config: Option<&Path>, timeout: Duration, may_begin: &dyn Fn() -> bool) -> Status {
+    let limit = Instant::now() + timeout;
+    loop {
+        let status = status(config);
+        let left = limit.saturating_duration_since(Instant::now());
+        let may_change = match status.state {
+            State::Running => true,
+            State::None => may_begin(),
+            _ => false,
+        };
+        if !may_change || left.is_zero() {
+            return status;
+        }
+        thread::sleep(LOOK_EVERY.min(left));
+    }
+}
+
+/// What EC2 was told of this boot. Only a boot that knows its machine has tags.
+fn tags_of(status: &Status, config: &Config) -> Vec<Tag> {
+    let (Some(boot), Some(machine)) = (&status.boot, &status.machine) else { return Vec::new() };
+    if !config.ec2.tags {
+        return Vec::new();
+    }
+    let told = file::read(&place::tags_file(&machine.instance)).unwrap_or_default();
+    let wanted = tags::wanted(status.state, status.failure_phase.as_deref());
+    tags::fold(&told.records, &boot.id, &wanted)
 }
 
 fn list(paths: &[PathBuf]) -> String {

@@ -1,11 +1,14 @@
 //! What this machine is: the [`Facts`] that a plan needs. Reads, changes nothing.
 
+mod machine;
 mod user;
 
+pub use machine::take_in;
 pub use user::{Who, groups_of, sandbox_user};
 
 use crate::config::Config;
 use crate::plan::{Facts, Instance, Payload, PayloadState, SandboxUser, Switch};
+use crate::stub::Parameters;
 use crate::stub::payload::{self, Script};
 use crate::sys::privilege::{self, Need};
 use crate::sys::{files, trusted};
@@ -36,6 +39,8 @@ pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>
         user_mise_config: user_mise_config.symlink_metadata().is_ok().then_some(user_mise_config),
         payload,
         machine: None,
+        user_data_file: None,
+        launch: Parameters::from_variables(variable),
         git_config_count: variable("GIT_CONFIG_COUNT").and_then(|n| n.parse().ok()).unwrap_or(0),
         user,
         notes,
@@ -99,6 +104,7 @@ fn find_script(
     let absent = |source: String, state| (Payload { source, state }, None);
     let given = text.is_some_and(|t| !t.trim_ascii().is_empty());
     match (&config.bootstrap.file, given) {
+        (None, false) if config.ec2.enabled => absent("user-data".into(), PayloadState::Unread),
         (None, _) => match Script::decode(text.unwrap_or_default()) {
             Ok(script) => found(variable, script),
             Err(e) => absent(variable, PayloadState::Undecodable(e.to_string())),

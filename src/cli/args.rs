@@ -42,6 +42,8 @@ pub(super) enum Command {
     },
     /// Tell how the boot went.
     Status(StatusArgs),
+    /// Tell EC2 by tags how the boot ended.
+    Tags(TagsArgs),
     /// Rehearse a whole boot on this machine, without root or a container engine.
     Try(TryArgs),
     /// What the agent runs of itself.
@@ -67,6 +69,13 @@ pub(super) struct BootArgs {
     /// Form of log lines: text or json
     #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"])]
     pub(super) log_format: Option<String>,
+    /// On an EC2 instance: take the user-data from this file. A boot that this machine has
+    /// already had since it was started isn't repeated: its end is waited for and told
+    #[arg(long, value_name = "FILE")]
+    pub(super) user_data: Option<PathBuf>,
+    /// On an EC2 instance: leave the tags to `agent tags`, which the unit agent-tags runs
+    #[arg(long)]
+    pub(super) no_tags: bool,
     /// PID 1 is the parent: payload on standard input, handoff on standard output
     #[arg(long, hide = true)]
     pub(super) from_init: bool,
@@ -133,6 +142,21 @@ pub(super) struct StatusArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Writes mint:bootstrap (complete or failed), mint:health, and on failure before them
+mint:bootstrap-failure-phase, with the credentials of the instance's role. Each is tried
+again for a while (ec2.tags_deadline). It changes nothing of the boot's outcome, and can be
+repeated at any time; `agent status` shows where a tag disagrees.
+
+Exit status: 0 all written, or nothing to write; 1 not all; 3 the boot is still running,
+4 nothing booted, 64 wrong usage.")]
+pub(super) struct TagsArgs {
+    /// Read this file in place of /etc/agent/agent.toml and /etc/agent/conf.d
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
 The sandbox is real and thrown away: user, pid and mount namespaces, the real PID 1, an
 empty home in memory, everything else read-only, this machine's mise where it has one,
 and this machine's network.
@@ -157,12 +181,18 @@ pub(super) struct TryArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum InternalCommand {
+    /// Read the instance metadata: JSON in, JSON out.
+    Metadata,
     /// Check and fill one volume as the sandbox user: JSON in, JSON out.
     Volume,
     /// Mount one volume: JSON in, JSON out.
     Mount,
     /// Look for programs and files: JSON in, JSON out.
     Health,
+    /// Answer one question about a volume's storage as root: JSON in, JSON out.
+    Storage,
+    /// See to the sandbox user's home as that user: JSON in, JSON out.
+    Home,
     /// Record the end of a boot that died.
     Recover {
         /// What ended it.

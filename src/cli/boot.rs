@@ -10,6 +10,8 @@ pub(super) fn main(args: &BootArgs) -> u8 {
     let request = Request {
         config: args.config.clone(),
         again: args.again,
+        no_tags: args.no_tags,
+        user_data: args.user_data.clone(),
         from_init: args.from_init,
         log_format: args.log_format.clone(),
     };

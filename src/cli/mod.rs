@@ -9,6 +9,8 @@ mod config;
 mod internal;
 mod plan;
 mod status;
+mod tags;
+
 mod trial;
 
 use crate::command_line;
@@ -33,6 +35,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         Command::Plan(args) => plan::main(&args),
         Command::Config { command } => config::main(&command),
         Command::Status(args) => status::main(&args),
+        Command::Tags(args) => tags::main(&args),
         Command::Try(args) => trial::main(args),
         Command::Internal { command } => internal::main(command),
     }

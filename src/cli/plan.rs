@@ -3,9 +3,31 @@
 use super::args::PlanArgs;
 use super::config::print_errors;
 use super::print;
+use crate::config::Config;
+use crate::config::value::Span;
+use crate::ec2::imds::{self, Settings};
+use crate::phases::metadata;
+use crate::plan::Facts;
 use crate::stub::payload;
 use crate::{boot, config, plan, survey};
 use std::os::unix::ffi::OsStrExt;
+
+/// A person is waiting: a service that doesn't answer at once is left out.
+const PATIENCE: Span = Span::seconds(4);
+
+/// Adds what the metadata service says; where it says nothing the plan tells so.
+fn read_metadata(config: &Config, facts: &mut Facts) {
+    let deadline = if config.ec2.deadline < PATIENCE { config.ec2.deadline } else { PATIENCE };
+    let settings = Settings { deadline, ..metadata::settings(config) };
+    let read = imds::collect(&settings).map_err(|e| e.problem());
+    let read = read.and_then(|found| survey::take_in(facts, config, found, None));
+    if let Err(problem) = read {
+        facts.notes.push(format!(
+            "the instance metadata is not in this plan: {}; next: {}",
+            problem.message, problem.next
+        ));
+    }
+}
 
 pub(super) fn main(args: &PlanArgs) -> u8 {
     let config = match config::load(&boot::sources(args.config.as_ref())) {
@@ -13,7 +35,10 @@ pub(super) fn main(args: &PlanArgs) -> u8 {
         Err(e) => return print_errors(&e.errors),
     };
     let text = std::env::var_os(payload::VARIABLE);
-    let (facts, _) = survey::survey(&config, text.as_ref().map(|t| t.as_bytes()));
+    let (mut facts, _) = survey::survey(&config, text.as_ref().map(|t| t.as_bytes()));
+    if config.ec2.enabled {
+        read_metadata(&config, &mut facts);
+    }
     let plan = plan::resolve(&config, &facts, false);
     if !args.json {
         print(&plan);

@@ -111,6 +111,10 @@ table! {
         directories: Vec<PathBuf>,
         /// What the agent mounts there itself where nothing is mounted.
         mount: MountLayer,
+        /// An EFS file system that belongs there.
+        efs: EfsLayer,
+        /// An EBS volume that belongs there.
+        ebs: EbsLayer,
     }
 }
 
@@ -178,6 +182,50 @@ table! {
 }
 
 table! {
+    /// `volume.efs`: an EFS file system.
+    EfsLayer {
+        /// Its id; the launch's `MINT_EFS_ID` where absent.
+        id: String,
+        /// Host name or IP address of its mount target, in place of the one made of id and region.
+        address: String,
+        /// The server's port.
+        port: u16,
+        /// Deadline of mounting it, repetitions included.
+        deadline: Span,
+    }
+}
+
+table! {
+    /// `volume.ebs`: an EBS volume.
+    EbsLayer {
+        /// Volume id or device name; the launch's `MINT_PROJECT_DEV` where absent.
+        device: String,
+        /// How long it may take to appear.
+        wait: Span,
+        /// May ext4 be made on it where it is provably blank?
+        format: bool,
+        /// Is the file system grown to the device's size?
+        grow: bool,
+        /// Deadline of everything after it has appeared.
+        deadline: Span,
+    }
+}
+
+table! {
+    /// `[home]`: what the sandbox user's home must hold once the volumes are there.
+    HomeLayer {
+        /// Directory whose files are copied where they are missing.
+        skeleton: PathBuf,
+        /// Directories that are made where they are missing.
+        directories: Vec<PathBuf>,
+        /// Directories that nobody else may look into.
+        private: Vec<PathBuf>,
+        /// Symbolic links: name to what it leads to.
+        links: BTreeMap<PathBuf, PathBuf>,
+    }
+}
+
+table! {
     /// `[tools]`: reconciling with mise.
     ToolsLayer {
         /// Whether the phase runs.
@@ -216,6 +264,28 @@ table! {
 }
 
 table! {
+    /// `[ec2]`: the instance metadata, and the tags.
+    Ec2Layer {
+        /// Is this machine an EC2 instance whose metadata is to be read?
+        enabled: bool,
+        /// The metadata service's addresses, in order.
+        endpoints: Vec<String>,
+        /// Deadline of one request to it.
+        request_deadline: Span,
+        /// Deadline of reading the metadata, all attempts included.
+        deadline: Span,
+        /// Are the tags written that tell how the boot ended?
+        tags: bool,
+        /// The EC2 API's address, in place of the region's own.
+        api: String,
+        /// Deadline of one call of the EC2 API.
+        api_deadline: Span,
+        /// Deadline of writing all tags, all attempts included.
+        tags_deadline: Span,
+    }
+}
+
+table! {
     /// `[log]`: what is written to standard error and to the log files.
     LogLayer {
         /// Form of the lines.
@@ -244,6 +314,9 @@ pub struct Layer {
     pub step: Option<Vec<Spanned<StepLayer>>>,
     /// `[[volume]]`.
     pub volume: Option<Vec<VolumeLayer>>,
+    /// `[home]`.
+    #[serde(default)]
+    pub home: HomeLayer,
     /// `[tools]`.
     #[serde(default)]
     pub tools: ToolsLayer,
@@ -253,6 +326,9 @@ pub struct Layer {
     /// `[bootstrap]`.
     #[serde(default)]
     pub bootstrap: BootstrapLayer,
+    /// `[ec2]`.
+    #[serde(default)]
+    pub ec2: Ec2Layer,
     /// `[log]`.
     #[serde(default)]
     pub log: LogLayer,
@@ -268,9 +344,11 @@ impl Layer {
             init: self.init.over(lower.init),
             step: step::over(self.step, lower.step),
             volume: volumes_over(self.volume, lower.volume),
+            home: self.home.over(lower.home),
             tools: self.tools.over(lower.tools),
             health: self.health.over(lower.health),
             bootstrap: self.bootstrap.over(lower.bootstrap),
+            ec2: self.ec2.over(lower.ec2),
             log: self.log.over(lower.log),
         }
     }

@@ -15,13 +15,15 @@ mod layer;
 mod resolved;
 mod sources;
 mod step;
+mod storage;
 pub mod value;
 
 pub use error::ConfigError;
 pub use health::Health;
 pub use layer::Layer;
 pub use resolved::{
-    Boot, Bootstrap, Config, Init, Log, MountRequest, Tools, User, Volume, config_of,
+    Boot, Bootstrap, Config, Ec2, Init, Log, MountRequest, Tools, User, Volume, config_of,
 };
 pub use sources::{LoadError, Sources, check_text, load};
 pub use step::{CommandLine, RunAt, Step, StepUser};
+pub use storage::{Ebs, Efs, Home, is_device, is_file_system};

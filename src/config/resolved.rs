@@ -5,6 +5,7 @@ use super::error::ConfigError;
 use super::health::{self, Health};
 use super::layer::{Layer, MountLayer, VolumeLayer};
 use super::step::{self, Step};
+use super::storage::{self, Ebs, Efs, Home};
 use super::value::{Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,12 +24,16 @@ pub struct Config {
     pub steps: Vec<Step>,
     /// The mount points that the sandbox needs, in order.
     pub volumes: Vec<Volume>,
+    /// What the home must hold once the volumes are there.
+    pub home: Home,
     /// Reconciling with mise.
     pub tools: Tools,
     /// What the machine must have before the user's script runs.
     pub health: Health,
     /// The user's script.
     pub bootstrap: Bootstrap,
+    /// The instance metadata, and the tags.
+    pub ec2: Ec2,
     /// Log lines.
     pub log: Log,
     /// What was read, lowest first; empty where the defaults stand alone.
@@ -97,6 +102,12 @@ pub struct Volume {
     pub directories: Vec<PathBuf>,
     /// What to mount there.
     pub mount: Option<MountRequest>,
+    /// The EFS file system that belongs there, as it was written.
+    #[serde(skip)]
+    pub efs: Option<Efs>,
+    /// The EBS volume that belongs there, as it was written.
+    #[serde(skip)]
+    pub ebs: Option<Ebs>,
 }
 
 /// What the agent mounts itself.
@@ -161,6 +172,27 @@ pub struct Bootstrap {
     pub git_https: bool,
 }
 
+/// `[ec2]`.
+#[derive(Clone, Debug)]
+pub struct Ec2 {
+    /// Is the metadata read?
+    pub enabled: bool,
+    /// The metadata service's addresses, in order.
+    pub endpoints: Vec<String>,
+    /// Deadline of one request to it.
+    pub request_deadline: Span,
+    /// Deadline of reading the metadata.
+    pub deadline: Span,
+    /// Are the tags written?
+    pub tags: bool,
+    /// The EC2 API's address; the region's own where `None`.
+    pub api: Option<String>,
+    /// Deadline of one call of the EC2 API.
+    pub api_deadline: Span,
+    /// Deadline of writing all tags.
+    pub tags_deadline: Span,
+}
+
 /// `[log]`.
 #[derive(Clone, Debug)]
 pub struct Log {
@@ -186,6 +218,7 @@ impl Default for Config {
             init: Init { grace: Span::seconds(7), leftover_grace: Span::seconds(1) },
             steps: Vec::new(),
             volumes: vec![default_volume(Path::new("~"))],
+            home: Home::default(),
             tools: Tools {
                 enabled: ToolsMode::On,
                 mise: None,
@@ -203,6 +236,19 @@ impl Default for Config {
                 instance: None,
                 environment: BTreeMap::new(),
                 git_https: true,
+            },
+            ec2: Ec2 {
+                enabled: false,
+                // The IPv6 address answers on Nitro instances in subnets that have IPv6.
+                endpoints: ["http://169.254.169.254", "http://[fd00:ec2::254]"]
+                    .map(str::to_owned)
+                    .to_vec(),
+                request_deadline: Span::seconds(2),
+                deadline: Span::seconds(90),
+                tags: true,
+                api: None,
+                api_deadline: Span::seconds(10),
+                tags_deadline: Span::seconds(5 * 60),
             },
             log: Log { format: LogFormat::Text, level: LogLevel::Info, max_size: Bytes(64 << 20) },
             sources: Vec::new(),
@@ -228,6 +274,8 @@ fn default_volume(target: &Path) -> Volume {
         skeleton: home.then(|| "/etc/skel".into()),
         directories: if home { vec![".local/bin".into()] } else { Vec::new() },
         mount: None,
+        efs: None,
+        ebs: None,
     }
 }
 
@@ -237,17 +285,31 @@ fn default_volume(target: &Path) -> Volume {
 /// A contradiction, named with the key to change.
 pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     let mut c = Config::default();
-    let Layer { user, boot, init, step, volume, tools, health, bootstrap, log } = layer;
+    let Layer { user, boot, init, step, volume, home, tools, health, bootstrap, ec2, log } = layer;
     c.user = User { name: user.name, uid: user.uid, gid: user.gid, home: user.home };
     set(&mut c.boot.on_failure, boot.on_failure);
     set(&mut c.boot.deadline, boot.deadline);
     set(&mut c.boot.grace, boot.grace);
     set(&mut c.init.grace, init.grace);
     set(&mut c.init.leftover_grace, init.leftover_grace);
+    set(&mut c.ec2.enabled, ec2.enabled);
+    if c.ec2.enabled {
+        // A machine's home is a directory of its disk, and it need not have mise.
+        c.volumes = Vec::new();
+        c.tools.enabled = ToolsMode::Auto;
+    }
+    set(&mut c.ec2.endpoints, ec2.endpoints);
+    set(&mut c.ec2.request_deadline, ec2.request_deadline);
+    set(&mut c.ec2.deadline, ec2.deadline);
+    set(&mut c.ec2.tags, ec2.tags);
+    c.ec2.api = ec2.api;
+    set(&mut c.ec2.api_deadline, ec2.api_deadline);
+    set(&mut c.ec2.tags_deadline, ec2.tags_deadline);
     c.steps = step::resolve(step.as_deref().unwrap_or_default())?;
     if let Some(volumes) = volume {
         c.volumes = volumes.into_iter().map(|v| volume_of(v, origin)).collect::<Result<_, _>>()?;
     }
+    c.home = storage::home_of(home, origin)?;
     set(&mut c.tools.enabled, tools.enabled);
     c.tools.mise = tools.mise;
     set(&mut c.tools.on_failure, tools.on_failure);
@@ -284,6 +346,10 @@ fn volume_of(layer: VolumeLayer, origin: &str) -> Result<Volume, ConfigError> {
         ));
     };
     let mut v = default_volume(&target);
+    v.efs = layer.efs.map(storage::efs_of);
+    v.ebs = layer.ebs.map(storage::ebs_of);
+    // A disk that holds nothing but what the user puts there is the user's.
+    (v.owned, v.chown) = (v.owned || v.ebs.is_some(), v.ebs.is_some());
     set(&mut v.required, layer.required);
     v.source = layer.source;
     set(&mut v.fstype, layer.fstype);
@@ -298,6 +364,7 @@ fn volume_of(layer: VolumeLayer, origin: &str) -> Result<Volume, ConfigError> {
     }
     set(&mut v.directories, layer.directories);
     v.mount = layer.mount.map(|m| mount_of(m, &target, origin)).transpose()?;
+    storage::refuse(&v, origin)?;
     Ok(v)
 }
 
@@ -359,6 +426,21 @@ fn refuse_contradictions(c: &Config, origin: &str) -> Result<(), ConfigError> {
             "a boot that is stopped needs time to record it: keep boot.grace below init.grace",
         );
     }
+    for address in c.ec2.endpoints.iter().chain(&c.ec2.api) {
+        let host = address.strip_prefix("http://").or_else(|| address.strip_prefix("https://"));
+        if host.is_none_or(|h| h.is_empty() || h.contains(['@', '?', '#', ' '])) {
+            return refuse(
+                format!("ec2: {address:?} is no address of a service"),
+                "write one such as \"http://169.254.169.254\"",
+            );
+        }
+    }
+    if c.ec2.enabled && c.ec2.endpoints.is_empty() {
+        return refuse(
+            "ec2.endpoints is empty".into(),
+            "name one, or leave the key out; ec2.enabled = false reads no metadata",
+        );
+    }
     if c.log.max_size.0 < 4096 {
         return refuse(
             format!("log.max_size is {}", c.log.max_size),
@@ -396,7 +478,7 @@ fn refuse_contradictions(c: &Config, origin: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn stays_beneath(path: &Path) -> bool {
+pub(super) fn stays_beneath(path: &Path) -> bool {
     use std::path::Component;
     path.components().all(|c| matches!(c, Component::Normal(_))) && path.components().count() > 0
 }

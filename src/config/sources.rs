@@ -26,6 +26,8 @@ pub struct Sources {
     pub environment: Vec<(String, String)>,
     /// The main file was named by a person, so it must be there.
     pub explicit: bool,
+    /// Where nobody says otherwise this is an EC2 machine, not a container.
+    pub machine: bool,
 }
 
 impl Sources {
@@ -36,6 +38,7 @@ impl Sources {
             directory: Some("/etc/agent/conf.d".into()),
             environment: agent_variables(std::env::vars_os()),
             explicit: false,
+            machine: false,
         }
     }
 
@@ -73,6 +76,8 @@ pub struct LoadError {
 /// # Errors
 /// Any source has an error.
 pub fn load(sources: &Sources) -> Result<Config, LoadError> {
+    let mut lowest = Layer::default();
+    lowest.ec2.enabled = sources.machine.then_some(true);
     let mut layers = Vec::new();
     let mut errors = Vec::new();
     let mut read = Vec::new();
@@ -98,7 +103,7 @@ pub fn load(sources: &Sources) -> Result<Config, LoadError> {
     for (name, value) in &sources.environment {
         take(format!("${name}"), from_variable(name, value));
     }
-    let merged = layers.into_iter().fold(Layer::default(), |lower, upper| upper.over(lower));
+    let merged = layers.into_iter().fold(lowest, |lower, upper| upper.over(lower));
     let origin = read.last().cloned().unwrap_or_else(|| "defaults".into());
     // A broken file may be the one that says what is missing here.
     let whole = match errors.as_slice() {
@@ -222,6 +227,7 @@ mod tests {
             directory: Some(dir.join("conf.d")),
             environment: environment.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
             explicit: false,
+            machine: false,
         }
     }
 

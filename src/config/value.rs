@@ -73,6 +73,15 @@ impl Serialize for Span {
     }
 }
 
+/// Reads a span back from its JSON form, for what goes to a helper
+/// (`#[serde(deserialize_with = …)]`); in the config it is written with a unit.
+///
+/// # Errors
+/// It is not a number.
+pub fn span_from_millis<'de, D: Deserializer<'de>>(d: D) -> Result<Span, D::Error> {
+    u64::deserialize(d).map(|ms| Span(Duration::from_millis(ms)))
+}
+
 /// A number of bytes, written `"64MiB"`, `"1GB"` or as a bare number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub struct Bytes(pub u64);

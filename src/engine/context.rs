@@ -1,10 +1,13 @@
 //! What a phase works with.
 
 use super::cancel::Cancel;
+use crate::config::Config;
 use crate::config::value::Bytes;
-use crate::journal::event::{Event, Record};
+use crate::ec2::imds::Metadata;
+use crate::journal::Problem;
+use crate::journal::event::{Event, MachineSeen, Record};
 use crate::journal::place::{self, Ledger, Place};
-use crate::plan::{Facts, PhaseName, Plan, SandboxUser, Switch};
+use crate::plan::{self, Facts, PhaseName, Plan, SandboxUser, Switch};
 use crate::stub::payload::Script;
 use crate::survey;
 use crate::sys::beneath::Owner;
@@ -13,21 +16,40 @@ use nix::unistd::Gid;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tracing::error;
 
-/// The running boot.
-pub struct Context<'a> {
-    /// What is to be done.
-    pub plan: &'a Plan,
+/// What a boot holds open, or in memory alone.
+pub struct Held {
     /// Journal and logs.
     pub place: Place,
     /// A stop request.
     pub cancel: Cancel,
-    /// How commands become the sandbox user.
-    pub switch: Switch,
+    /// The user script.
+    pub script: Option<Script>,
+    /// User-data that was given.
+    pub user_data: Option<Vec<u8>>,
+}
+
+/// The running boot.
+pub struct Context<'a> {
+    /// What is to be done, as far as it is known; reading the instance metadata makes it anew.
+    pub plan: Rc<Plan>,
+    /// What the operator decided.
+    config: &'a Config,
+    /// What is known of the machine.
+    pub facts: Facts,
+    /// The user script is to run whatever the ledger says.
+    again: bool,
+    /// Journal and logs.
+    pub place: Place,
+    /// A stop request.
+    pub cancel: Cancel,
     /// The user script; it stands nowhere else.
     pub script: Option<Script>,
+    /// User-data that was given, in place of the metadata service's.
+    pub user_data: Option<Vec<u8>>,
     /// Size at which a command's log is cut off.
     pub max_log: Bytes,
     /// When the running phase must have ended.
@@ -37,25 +59,34 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// A context at the start of `plan`.
-    pub fn new(
-        plan: &'a Plan,
-        facts: &Facts,
-        place: Place,
-        cancel: Cancel,
-        script: Option<Script>,
-        max_log: Bytes,
-    ) -> Self {
+    /// A context at the start of a boot.
+    pub fn new(config: &'a Config, facts: Facts, plan: Plan, again: bool, held: Held) -> Self {
         Self {
-            plan,
-            place,
-            cancel,
-            switch: facts.switch.clone(),
-            script,
-            max_log,
+            plan: Rc::new(plan),
+            config,
+            facts,
+            again,
+            place: held.place,
+            cancel: held.cancel,
+            script: held.script,
+            user_data: held.user_data,
+            max_log: config.log.max_size,
             limit: Instant::now(),
             phase: PhaseName::Config,
         }
+    }
+
+    /// Takes the instance metadata in and makes the plan anew with it. The phases stay the
+    /// same ones.
+    ///
+    /// # Errors
+    /// The user-data cannot be used.
+    pub fn take_in(&mut self, metadata: Metadata) -> Result<MachineSeen, Problem> {
+        let given = self.user_data.take();
+        let (seen, script) = survey::take_in(&mut self.facts, self.config, metadata, given)?;
+        self.script = self.script.take().or(script);
+        self.plan = Rc::new(plan::resolve(self.config, &self.facts, self.again));
+        Ok(seen)
     }
 
     /// Appends an event. A failure is told and does not stop the boot: only the end
@@ -73,15 +104,15 @@ impl<'a> Context<'a> {
     }
 
     /// The sandbox user.
-    pub fn user(&self) -> &'a SandboxUser {
-        &self.plan.user
+    pub fn user(&self) -> &SandboxUser {
+        &self.facts.user
     }
 
     /// Whom a command becomes; `None` where the agent is that user already. The groups are
     /// read anew: a provisioning step may have put the user into one.
     pub fn credentials(&self) -> Option<Credentials> {
         let user = self.user();
-        (self.switch == Switch::Change).then(|| Credentials {
+        (self.facts.switch == Switch::Change).then(|| Credentials {
             uid: user.uid,
             gid: user.gid,
             groups: survey::groups_of(user).into_iter().map(Gid::from_raw).collect(),

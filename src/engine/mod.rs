@@ -16,7 +16,7 @@ pub mod retry;
 pub mod together;
 
 pub use cancel::Cancel;
-pub use context::Context;
+pub use context::{Context, Held};
 pub use excerpt::excerpt;
 pub use helper::HelperError;
 
@@ -25,7 +25,9 @@ use crate::journal::event::{BootEnded, Event, Outcome, PhaseEnded, PhaseResult, 
 use crate::journal::{Problem, State};
 use crate::phases;
 use crate::plan::{Phase, PhaseName};
+use crate::sys::notify;
 use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::time;
 use tracing::{error, info, warn};
@@ -77,10 +79,12 @@ impl Report {
 pub async fn run(cx: &mut Context<'_>) -> io::Result<BootEnded> {
     let began = Instant::now();
     let limit = began + cx.plan.deadline.0;
-    let plan = cx.plan;
     let mut ended =
         BootEnded { outcome: Outcome::Complete, phase: None, interrupted: None, elapsed_ms: 0 };
-    for phase in &plan.phases {
+    // The plan may be made anew on the way: the phases stay, what they do becomes known.
+    for n in 0..cx.plan.phases.len() {
+        let plan = Rc::clone(&cx.plan);
+        let Some(phase) = plan.phases.get(n) else { break };
         match run_phase(phase, cx, limit).await {
             PhaseResult::Ok | PhaseResult::Skipped => continue,
             PhaseResult::Degraded => {
@@ -106,6 +110,7 @@ pub async fn run(cx: &mut Context<'_>) -> io::Result<BootEnded> {
 async fn run_phase(phase: &Phase, cx: &mut Context<'_>, boot_limit: Instant) -> PhaseResult {
     let began = Instant::now();
     cx.record(Event::PhaseBegan { phase: phase.name });
+    notify::status(&format!("{} …", phase.name.word()));
     cx.limit = boot_limit.min(began + phase.deadline.0);
     cx.phase = phase.name;
     let mut report = {

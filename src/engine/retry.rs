@@ -2,19 +2,32 @@
 
 use std::time::Duration;
 
-/// The first wait.
-const FIRST: Duration = Duration::from_secs(1);
+/// How waits grow.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The first wait.
+    pub first: Duration,
+    /// No wait is longer.
+    pub longest: Duration,
+}
 
-/// No wait is longer.
-const LONGEST: Duration = Duration::from_secs(30);
+/// For what is far away, and asked by many.
+const REMOTE: Pace = Pace { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 
-/// The wait before attempt `next` (2 is the first repetition): doubling, capped, and
-/// anywhere between half and the whole of it, so that many sandboxes that lost the
-/// network together don't come back together.
+/// The wait of a remote request before attempt `next`.
 pub fn backoff(next: u32, rng: &mut fastrand::Rng) -> Duration {
-    let doublings = next.saturating_sub(2).min(16);
-    let whole = FIRST.saturating_mul(1 << doublings).min(LONGEST);
-    whole.mul_f64(0.5 + rng.f64() / 2.0)
+    REMOTE.wait(next, rng)
+}
+
+impl Pace {
+    /// The wait before attempt `next` (2 is the first repetition): doubling, capped, and
+    /// anywhere between half and the whole of it, so that many sandboxes that lost the
+    /// network together don't come back together.
+    pub fn wait(self, next: u32, rng: &mut fastrand::Rng) -> Duration {
+        let doublings = next.saturating_sub(2).min(16);
+        let whole = self.first.saturating_mul(1 << doublings).min(self.longest);
+        whole.mul_f64(0.5 + rng.f64() / 2.0)
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The events of a boot, one JSON object a line.
 
+use super::tags::TagAttempt;
 use crate::plan::PhaseName;
+use crate::stub::Parameters;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -21,6 +23,8 @@ pub struct Record {
 pub enum Event {
     /// A boot has begun.
     BootBegan(BootBegan),
+    /// The instance metadata has told which machine this is.
+    MachineSeen(MachineSeen),
     /// A phase has begun.
     PhaseBegan {
         /// Which.
@@ -53,6 +57,8 @@ pub enum Event {
         /// How.
         end: ScriptEnd,
     },
+    /// EC2 was told, or could not be told, how the boot ended. It stands in a file of its own.
+    TagTried(TagAttempt),
     /// The boot has ended. Synced; the only event that can make a boot complete.
     BootEnded(BootEnded),
 }
@@ -72,6 +78,20 @@ pub struct BootBegan {
     pub phases: Vec<PhaseName>,
     /// Where the commands' output is kept.
     pub logs: PathBuf,
+}
+
+/// The EC2 instance, and what its launch said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineSeen {
+    /// The instance id.
+    pub instance: String,
+    /// The region.
+    pub region: String,
+    /// What kind of user-data was found, in words; never what is in it.
+    pub user_data: String,
+    /// The launch's parameters.
+    #[serde(default)]
+    pub parameters: Parameters,
 }
 
 /// One process for all time, and the sandbox it runs in.

@@ -14,7 +14,7 @@ pub use search::{Found, Search, append_to, find_journal};
 
 use super::event::{BootBegan, Event, Record};
 use super::file::{self, Appender};
-use super::ledger;
+use super::{ledger, tags};
 use crate::sys::beneath::{Dir, Owner};
 use crate::sys::files;
 use nix::unistd::geteuid;
@@ -107,7 +107,26 @@ pub fn bases(home: &Path, (uid, gid): Owner) -> Vec<Base> {
 }
 
 fn ledger_bases(home: &Path, owner: Owner) -> [Base; 2] {
-    [Base::new("/var/lib", "agent"), Base::at_home(home, owner)]
+    [lasting(), Base::at_home(home, owner)]
+}
+
+/// The place of what outlives the boots of a machine.
+fn lasting() -> Base {
+    Base::new("/var/lib", "agent")
+}
+
+/// The file that tells what EC2 was told of an instance.
+pub fn tags_file(instance: &str) -> PathBuf {
+    lasting().path().join(instance).join(tags::NAME)
+}
+
+/// Opens it to append.
+///
+/// # Errors
+/// What the filesystem says.
+pub fn open_tags(instance: &str) -> io::Result<Appender> {
+    let (dir, _) = lasting().open(instance)?;
+    Appender::open(&dir, tags::NAME)
 }
 
 /// Makes an instance's state directory in the user's home.

@@ -1,9 +1,10 @@
 //! The fold: events → what is true now.
 
 use super::event::{
-    BootBegan, BootEnded, Epoch, Event, Outcome, PhaseEnded, PhaseResult, Problem, Record, Runner,
-    ScriptEnd, ScriptRun, StepEnded, Tool,
+    BootBegan, BootEnded, Epoch, Event, MachineSeen, Outcome, PhaseEnded, PhaseResult, Problem,
+    Record, Runner, ScriptEnd, ScriptRun, StepEnded, Tool,
 };
+use super::tags::Tag;
 use crate::plan::PhaseName;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,12 @@ pub struct Status {
     /// The boot; absent where none has begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot: Option<Boot>,
+    /// The EC2 instance, once its metadata has been read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineSeen>,
+    /// What a failure is filed under; the tag `mint:bootstrap-failure-phase`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_phase: Option<String>,
     /// Its phases in the order of the plan.
     pub phases: Vec<Phase>,
     /// The provisioning steps in the order of the plan; empty before their phase.
@@ -81,6 +88,9 @@ pub struct Status {
     /// The user script; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script: Option<Script>,
+    /// What EC2 was told; empty where it is told nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
     /// The journal that this was read from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<PathBuf>,
@@ -191,10 +201,13 @@ impl Status {
             phase: None,
             interrupted: None,
             boot: None,
+            machine: None,
+            failure_phase: None,
             phases: Vec::new(),
             steps: Vec::new(),
             tools: Vec::new(),
             script: None,
+            tags: Vec::new(),
             journal: None,
             unreadable_lines: 0,
         }
@@ -229,7 +242,13 @@ pub fn fold(records: &[Record], observer: &Observer<'_>) -> Status {
     let mut end = None;
     for record in rest {
         match &record.event {
-            Event::BootBegan(_) => {}
+            Event::BootBegan(_) | Event::TagTried(_) => {}
+            Event::MachineSeen(seen) => {
+                if let Some(boot) = &mut status.boot {
+                    boot.instance.clone_from(&seen.instance);
+                }
+                status.machine = Some(seen.clone());
+            }
             Event::PhaseBegan { phase } => enter(&mut status, *phase, record.at),
             Event::PhaseEnded(ended) => leave(&mut status, ended),
             Event::StepsPlanned { steps } => status.steps = steps.iter().map(planned).collect(),
@@ -253,6 +272,7 @@ pub fn fold(records: &[Record], observer: &Observer<'_>) -> Status {
         None if (observer.lives)(&began.runner) => under_way(&mut status),
         None => cut_off(&mut status),
     }
+    status.failure_phase = failure_phase(&status);
     status
 }
 
@@ -362,17 +382,30 @@ fn failure(status: &Status) -> String {
     }
 }
 
+/// The name that a failure is filed under: what its deciding problem says, else the phase's own.
+fn failure_phase(status: &Status) -> Option<String> {
+    if status.state != State::Failed {
+        return None;
+    }
+    let filed = deciding(status).filter(|(phase, _)| status.phase.is_none_or(|p| p == *phase));
+    let filed = filed.and_then(|(_, problem)| problem.filed_under.clone());
+    Some(filed.unwrap_or_else(|| status.phase.map_or("config", PhaseName::failure_name).to_owned()))
+}
+
 /// The problem that decided: of the deciding phase, else the first of all.
-fn first_problem(status: &Status) -> String {
+fn deciding(status: &Status) -> Option<(PhaseName, &Problem)> {
     let decided = status.phase;
     status
         .problems()
         .find(|(phase, _)| decided.is_none_or(|d| d == *phase))
         .or_else(|| status.problems().next())
-        .map_or_else(
-            || format!("in {}", decided.map_or("boot", PhaseName::word)),
-            |(phase, problem)| format!("{}: {}{}", phase.word(), problem.message, reason(problem)),
-        )
+}
+
+fn first_problem(status: &Status) -> String {
+    deciding(status).map_or_else(
+        || format!("in {}", status.phase.map_or("boot", PhaseName::word)),
+        |(phase, problem)| format!("{}: {}{}", phase.word(), problem.message, reason(problem)),
+    )
 }
 
 /// The evidence's first line, so that one line tells the reason too.

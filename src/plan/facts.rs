@@ -26,6 +26,10 @@ pub struct Facts {
     pub payload: Payload,
     /// The EC2 instance, where this is one and its metadata has been read.
     pub machine: Option<Machine>,
+    /// The file that user-data is taken from, in place of the metadata service.
+    pub user_data_file: Option<String>,
+    /// What the launch said in this process's environment.
+    pub launch: Parameters,
     /// `GIT_CONFIG_COUNT` as it is set already.
     pub git_config_count: u32,
     /// What was noticed on the way that is no error.
@@ -96,6 +100,8 @@ pub struct Payload {
 pub enum PayloadState {
     /// None is given, or it is empty.
     Absent,
+    /// It is in the instance's user-data, which has not been read yet.
+    Unread,
     /// A script.
     Script {
         /// Length in bytes.

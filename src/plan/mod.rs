@@ -9,13 +9,15 @@
 mod facts;
 mod machine;
 mod resolve;
+mod storage;
 mod text;
 
 pub use facts::{Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch};
 pub use machine::{HealthWork, Step, stages};
 pub use resolve::{resolve, user_variables};
+pub use storage::{DEVICE, EbsWork, EfsWork, Entry, Storage, VolumeWork, disk_entry};
 
-use crate::config::Volume;
+use crate::config::Home;
 use crate::config::value::{OnBootFailure, OnFailure, Retry, Span};
 use crate::journal::Problem;
 use serde::{Deserialize, Serialize};
@@ -56,6 +58,15 @@ impl PhaseName {
             Self::Tools => "tools",
             Self::DriftCheck => "drift-check",
             Self::UserScript => "user-script",
+        }
+    }
+
+    /// The name that a failure of it is filed under where no problem says another. What
+    /// the metadata service and the user-data say is configuration, by the contract's names.
+    pub fn failure_name(self) -> &'static str {
+        match self {
+            Self::Metadata => "config",
+            other => other.word(),
         }
     }
 }
@@ -108,6 +119,8 @@ pub enum Work {
         /// Why, and the way out.
         problem: Problem,
     },
+    /// The instance metadata is read; with it the rest of the plan is made again.
+    Metadata(MetadataWork),
     /// The operator's steps are run.
     Provision {
         /// In order.
@@ -116,7 +129,10 @@ pub enum Work {
     /// Mount points are made and checked.
     Volumes {
         /// In order, each with its target resolved.
-        volumes: Vec<Volume>,
+        volumes: Vec<VolumeWork>,
+        /// What the home must hold afterwards.
+        #[serde(skip_serializing_if = "Home::is_empty")]
+        home: Home,
     },
     /// Tools are reconciled.
     Tools(Box<ToolsWork>),
@@ -129,6 +145,23 @@ pub enum Work {
         /// One is asked for (`--again`).
         again: bool,
     },
+}
+
+/// Reading the instance metadata.
+#[derive(Clone, Debug, Serialize)]
+pub struct MetadataWork {
+    /// The service's addresses, in order.
+    pub endpoints: Vec<String>,
+    /// Deadline of one request, in milliseconds.
+    pub request_deadline: Span,
+    /// Deadline of all of it, in milliseconds.
+    pub deadline: Span,
+    /// The file that the user-data was taken from, in place of the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_data: Option<String>,
+    /// What has been read already (`agent plan`, `agent-stub plan`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known: Option<Machine>,
 }
 
 /// Reconciling with mise.

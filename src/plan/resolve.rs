@@ -1,8 +1,11 @@
 //! [`Config`] and [`Facts`] → [`Plan`].
 
 use super::facts::{Facts, PayloadState, Switch};
+use super::{
+    Command, Environment, MetadataWork, Phase, PhaseName, Plan, SCHEMA, ScriptWork, ToolsWork, Work,
+};
 use super::machine;
-use super::{Command, Environment, Phase, PhaseName, Plan, SCHEMA, ScriptWork, ToolsWork, Work};
+use super::storage::{self, VolumeWork};
 use crate::config::value::{Span, ToolsMode};
 use crate::config::{Config, Volume};
 use crate::journal::Problem;
@@ -61,6 +64,9 @@ pub fn resolve(config: &Config, facts: &Facts, again: bool) -> Plan {
     if let Some(problem) = refused {
         add(PhaseName::Config, Span::seconds(1), Work::Refuse { problem });
     }
+    if config.ec2.enabled {
+        add(PhaseName::Metadata, config.ec2.deadline, metadata(config, facts));
+    }
     if let Some((deadline, work)) = machine::provision(config, facts) {
         add(PhaseName::Provision, deadline, work);
     }
@@ -116,26 +122,44 @@ fn twice(config: &Config, facts: &Facts) -> Option<Problem> {
     })
 }
 
+fn metadata(config: &Config, facts: &Facts) -> Work {
+    Work::Metadata(MetadataWork {
+        endpoints: config.ec2.endpoints.clone(),
+        request_deadline: config.ec2.request_deadline,
+        deadline: config.ec2.deadline,
+        user_data: facts.user_data_file.clone(),
+        known: facts.machine.clone(),
+    })
+}
+
 /// Checks take milliseconds unless they hang, and each volume has its own time; so has
-/// each mount.
+/// each mount, and what stands behind it; so has the home.
 fn volume_deadline(config: &Config) -> Span {
-    let each = config
-        .volumes
-        .iter()
-        .map(|v| CHECKS_OF_A_VOLUME + v.mount.as_ref().map(|m| m.deadline.0).unwrap_or_default());
-    Span(each.sum::<Duration>().max(CHECKS_OF_A_VOLUME))
+    let each = config.volumes.iter().map(|v| {
+        let mount = v.mount.as_ref().map(|m| m.deadline.0).unwrap_or_default();
+        CHECKS_OF_A_VOLUME + mount + storage::takes(v)
+    });
+    let home = if config.home.is_empty() { Duration::ZERO } else { CHECKS_OF_A_VOLUME };
+    Span((each.sum::<Duration>() + home).max(CHECKS_OF_A_VOLUME))
 }
 
 fn volumes(config: &Config, facts: &Facts) -> Work {
-    if config.volumes.is_empty() {
+    if config.volumes.is_empty() && config.home.is_empty() {
         return Work::Skip { reason: "no volume is declared".into() };
     }
-    Work::Volumes { volumes: config.volumes.iter().map(|v| volume(v, facts)).collect() }
+    Work::Volumes {
+        volumes: config.volumes.iter().map(|v| volume(v, facts)).collect(),
+        home: config.home.clone(),
+    }
 }
 
-fn volume(v: &Volume, facts: &Facts) -> Volume {
+fn volume(v: &Volume, facts: &Facts) -> VolumeWork {
     let home = v.target == Path::new("~");
-    Volume { target: if home { facts.user.home.clone() } else { v.target.clone() }, ..v.clone() }
+    let volume = Volume {
+        target: if home { facts.user.home.clone() } else { v.target.clone() },
+        ..v.clone()
+    };
+    VolumeWork { storage: storage::storage(&volume, facts), volume }
 }
 
 fn tools(config: &Config, facts: &Facts) -> Work {
@@ -189,6 +213,12 @@ fn script(config: &Config, facts: &Facts, again: bool) -> Work {
     };
     match &facts.payload.state {
         PayloadState::Absent => Work::NoScript { again },
+        // Never run so: once the user-data is read, the plan is made again.
+        PayloadState::Unread => refuse(
+            "user-data-unread",
+            "the user script stands in the user-data, which has not been read".into(),
+            "look at the phase `metadata`",
+        ),
         PayloadState::Script { bytes, sha256 } => Work::Script(ScriptWork {
             source: source.clone(),
             bytes: *bytes,
@@ -219,6 +249,7 @@ fn script(config: &Config, facts: &Facts, again: bool) -> Work {
 /// user's variables, less the payload itself.
 fn script_environment(config: &Config, facts: &Facts) -> Environment {
     let mut set = user_variables(facts);
+    set.extend(facts.machine.iter().flat_map(|machine| machine.parameters.variables()));
     if config.bootstrap.git_https {
         let first = facts.git_config_count;
         for (n, (to, from)) in (first..).zip(GIT_REWRITES) {
@@ -280,6 +311,8 @@ pub(crate) mod tests {
             user_mise_config: None,
             payload: Payload { source: "$MINT_USER_BOOTSTRAP".into(), state: PayloadState::Absent },
             machine: None,
+            user_data_file: None,
+            launch: Default::default(),
             git_config_count: 0,
             notes: vec![],
         }

@@ -151,6 +151,8 @@ fn assumed(config: &Config, script: Option<&Script>) -> Facts {
         user_mise_config: Some(home.join(".config/mise/config.toml")),
         payload: Payload { source: format!("${VARIABLE}"), state },
         machine: None,
+        user_data_file: None,
+        launch: Default::default(),
         git_config_count: 0,
         notes: vec!["assumed: a sandbox of the contract, with a user's own mise config".into()],
         user: SandboxUser { name, uid, gid, groups: vec![gid], home, shell: "/bin/bash".into() },

@@ -22,6 +22,16 @@ pub struct Parameters {
 }
 
 impl Parameters {
+    /// What the variables say that `get` looks up; one without the right form counts as absent.
+    pub fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
+        Self {
+            efs_id: get("MINT_EFS_ID"),
+            project_dev: get("MINT_PROJECT_DEV"),
+            vm_name: get("MINT_VM_NAME"),
+            idle_timeout: get("MINT_IDLE_TIMEOUT").and_then(|minutes| minutes.parse().ok()),
+        }
+    }
+
     /// The variables that commands of the boot are given.
     pub fn variables(&self) -> BTreeMap<String, String> {
         let idle = self.idle_timeout.map(|minutes| minutes.to_string());

@@ -7,8 +7,11 @@ use crate::sys::users::{Account, Database};
 use nix::unistd::{getegid, geteuid, getgroups};
 use std::path::Path;
 
-/// The contract's sandbox user.
+/// The container contract's sandbox user.
 const CONTRACT_USER: &str = "iteron";
+
+/// The login users of the common machine images, the contract's first.
+const LOGIN_USERS: &[&str] = &["ubuntu", "admin", "ec2-user"];
 
 /// The user that was found.
 #[derive(Clone, Debug)]
@@ -33,7 +36,7 @@ pub fn sandbox_user(config: &Config) -> Who {
         match (&wanted.name, wanted.uid) {
             (Some(name), _) => database.by_name(name),
             (None, Some(uid)) => database.by_uid(uid),
-            (None, None) => database.by_name(CONTRACT_USER).or_else(|| database.by_uid(0)),
+            (None, None) => usual(config, &database).or_else(|| database.by_uid(0)),
         }
     } else {
         database.by_uid(euid)
@@ -92,6 +95,12 @@ pub fn sandbox_user(config: &Config) -> Who {
 /// The groups that the user has by now: a provisioning step may have changed them.
 pub fn groups_of(user: &SandboxUser) -> Vec<u32> {
     Database::read(Path::new("/")).groups_of(&user.name, user.gid)
+}
+
+/// Whose sandbox it is where nothing is written.
+fn usual(config: &Config, database: &Database) -> Option<Account> {
+    let names: &[&str] = if config.ec2.enabled { LOGIN_USERS } else { &[CONTRACT_USER] };
+    names.iter().find_map(|name| database.by_name(name))
 }
 
 /// Only root has a choice of users, so only root can be told of one that nobody knows.

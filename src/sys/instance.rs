@@ -32,6 +32,28 @@ pub fn find() -> Found {
         .unwrap_or(Found { id: "unknown".into(), source: "nothing" })
 }
 
+/// The id of the EC2 instance whose firmware this is, or `None`. A container sees its
+/// host's, so this says what the machine is and not which container.
+///
+/// The vendor is on all instances; the id is in the asset tag of the board only on the
+/// Nitro system (EC2 user guide, "Identify EC2 instances").
+pub fn ec2_instance_id() -> Option<String> {
+    let read = |name| fs::read_to_string(Path::new("/sys/class/dmi/id").join(name)).ok();
+    ec2_id_from_dmi(&read("sys_vendor")?, &read("board_asset_tag")?)
+}
+
+fn ec2_id_from_dmi(vendor: &str, tag: &str) -> Option<String> {
+    let id = tag.trim();
+    (vendor.trim() == "Amazon EC2" && is_ec2_id(id)).then(|| id.to_owned())
+}
+
+/// Is it an EC2 instance's id: `i-` and 8 hexadecimal digits, or 17 since 2016?
+pub fn is_ec2_id(text: &str) -> bool {
+    let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    text.strip_prefix("i-")
+        .is_some_and(|hex| (8..=17).contains(&hex.len()) && hex.bytes().all(digit))
+}
+
 fn from_mounts(table: &[Mount]) -> Option<String> {
     ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"].iter().find_map(|file| {
         let mount = mounts::at(table, Path::new(file))?;
@@ -91,5 +113,17 @@ mod tests {
             "7a5f3e1c-9b2d-4c8e-a1f0-3d6b5c4a2e10"
         );
         assert!(id_in("/user.slice/user-1000.slice/session-2.scope").is_none());
+    }
+
+    #[test]
+    fn firmware_names_the_instance_on_nitro() {
+        let id = "i-0123456789abcdef0";
+        assert_eq!(ec2_id_from_dmi("Amazon EC2\n", &format!("{id}\n")).as_deref(), Some(id));
+        assert_eq!(ec2_id_from_dmi("Amazon EC2\n", "i-0a1b2c3d\n").as_deref(), Some("i-0a1b2c3d"));
+        assert_eq!(ec2_id_from_dmi("QEMU\n", id), None);
+        for other in ["", "Not Specified", "i-0123", "i-0123456789ABCDEF0", "i-0123456789abcdef01"]
+        {
+            assert_eq!(ec2_id_from_dmi("Amazon EC2", other), None, "{other}");
+        }
     }
 }

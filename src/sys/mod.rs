@@ -19,6 +19,8 @@ pub mod instance;
 pub mod kernel;
 pub mod mounts;
 pub mod namespaces;
+pub mod notify;
+pub mod nvme;
 pub mod privilege;
 pub mod process;
 pub mod signals;

@@ -3,6 +3,7 @@
 
 use crate::config::value::human;
 use crate::journal::State;
+use crate::journal::tags::Tag;
 use crate::journal::event::{PhaseResult, Problem, ScriptEnd};
 use crate::journal::status::{Boot, Phase, PhaseState, Script, Status, Step};
 use crate::plan::PhaseName;
@@ -18,6 +19,13 @@ impl Display for Text<'_> {
         writeln!(f, "{}", status.summary)?;
         if let Some(boot) = &status.boot {
             writeln!(f, "\n  {}", boot_line(boot))?;
+        }
+        if let Some(machine) = &status.machine {
+            writeln!(
+                f,
+                "  instance {} in {}, user-data: {}",
+                machine.instance, machine.region, machine.user_data
+            )?;
         }
         for phase in &status.phases {
             let steps = match phase.name {
@@ -43,6 +51,9 @@ impl Display for Text<'_> {
                 })
                 .collect();
             writeln!(f, "  tools        {}", tools.join(", "))?;
+        }
+        for tag in &status.tags {
+            write_tag(f, tag)?;
         }
         if status.unreadable_lines > 0 {
             writeln!(
@@ -115,6 +126,27 @@ fn write_problem(f: &mut Formatter<'_>, p: &Problem) -> fmt::Result {
         writeln!(f, "               log: {}", log.display())?;
     }
     writeln!(f, "               next: {}", p.next)
+}
+
+/// A tag that says what it should is one line; one that doesn't tells why, and what to do.
+fn write_tag(f: &mut Formatter<'_>, tag: &Tag) -> fmt::Result {
+    let value = |v: &Option<String>| v.clone().unwrap_or_else(|| "(none)".into());
+    let (key, wanted) = (&tag.key, value(&tag.wanted));
+    if tag.agrees {
+        return match &tag.wanted {
+            Some(value) => writeln!(f, "  tag          {key} = {value}"),
+            None => Ok(()),
+        };
+    }
+    let says = match &tag.written {
+        Some(old) => format!("EC2 was last told {old}"),
+        None => "EC2 has not been told".into(),
+    };
+    writeln!(f, "  tag          {key} should be {wanted}; {says}")?;
+    match &tag.problem {
+        Some(problem) => write_problem(f, problem),
+        None => writeln!(f, "               next: `agent tags` writes it"),
+    }
 }
 
 /// The word for a phase's state.

@@ -14,6 +14,7 @@ const MISSPELT: &[(&str, &str, &str)] = &[
     ("[health]", "comands = []", "commands"),
     ("[tools]", "atempts = 3", "attempts"),
     ("[bootstrap]", "git_http = true", "git_https"),
+    ("[ec2]", "enabeld = true", "enabled"),
     ("[log]", "max_sise = 1", "max_size"),
 ];
 
@@ -50,7 +51,10 @@ fn an_unknown_section_is_an_error_and_the_nearest_is_offered() {
     refused(
         "\n[weather]\n",
         Some((2, 2)),
-        &["unknown key `weather`", "user, boot, init, step, volume, tools, health, bootstrap, log"],
+        &[
+            "unknown key `weather`",
+            "user, boot, init, step, volume, tools, health, bootstrap, ec2, log",
+        ],
     );
 }
 

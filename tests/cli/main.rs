@@ -1,5 +1,6 @@
 //! The command line: what each command says, its exit status, and every error that a
-//! configuration can have. Needs nothing but the program: no namespaces, no root.
+//! configuration can have. And the metadata client, against a service that the test starts
+//! on the loopback. Needs nothing but the program: no namespaces, no root.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,5 +20,6 @@ mod config_values;
 mod environment;
 mod help;
 mod init;
+mod metadata;
 mod plan;
 mod status;

@@ -21,6 +21,7 @@ mod config_sources;
 mod environment;
 mod health;
 mod interrupted;
+mod machine;
 mod once;
 mod outcomes;
 mod policy;

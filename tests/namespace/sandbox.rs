@@ -29,6 +29,7 @@ mount --bind /mnt/etc /etc
 mount -t tmpfs -o "$3" tmpfs /tmp
 mount -t tmpfs -o "$3" tmpfs /dev/shm
 [ "$5" = no ] || mount -t tmpfs -o "$3" tmpfs /run
+[ ! -d /mnt/lib ] || mount --bind /mnt/lib /var/lib
 shift 5
 cd /
 exec "$@"
@@ -91,6 +92,12 @@ impl Sandbox {
     /// With `/etc/agent/NAME`.
     pub(crate) fn config(self, name: &str, text: &str) -> Self {
         file(&self.dir.path().join("etc/agent"), name, text);
+        self
+    }
+
+    /// A machine rather than a container: /var/lib is on its disk.
+    pub(crate) fn machine(self) -> Self {
+        directory(self.dir.path(), "lib");
         self
     }
 

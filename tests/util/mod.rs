@@ -2,6 +2,8 @@
 //! under test, and waits that all have a deadline.
 #![allow(dead_code, reason = "each layer uses its own part")]
 
+pub(crate) mod metadata;
+
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{Read, Seek};

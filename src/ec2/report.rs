@@ -1,0 +1,182 @@
+//! `agent tags`: tells EC2 how the boot ended.
+//!
+//! The end is read from the journal, so a boot that was killed is told as truthfully as
+//! one that failed. Nothing here changes it. Each tag is tried by itself and each attempt
+//! recorded, so that `agent status` can say where EC2 was told something else.
+
+use super::credentials::Credentials;
+use super::imds::{self, Settings};
+use super::tags::{self as api, Account, Limits, Note, TagError, Written};
+use crate::config::{self, Config, Sources};
+use crate::journal::file::{self, Appender};
+use crate::journal::tags::{Tag, TagAttempt, fold, wanted};
+use crate::journal::{Event, Problem, State, Status, place};
+use crate::observe;
+use crate::phases::metadata;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+use tracing::{info, warn};
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Every tag says what it should.
+    All,
+    /// At least one could not be written.
+    NotAll,
+    /// There is nothing to tell: this is no EC2 instance, or tags are switched off.
+    Nothing,
+    /// No boot has ended, so there is no end to tell.
+    NoEnd(State),
+}
+
+/// Tells EC2 how the newest boot of this life ended.
+pub fn run(config_file: Option<&PathBuf>) -> Told {
+    let sources = config_file.map_or_else(Sources::standard, |path| Sources::file(path));
+    let config = config::load(&sources).unwrap_or_else(|e| *e.usable);
+    crate::log::start(config.log.format, config.log.level);
+    let status = observe::status(config_file.map(PathBuf::as_path));
+    if !config.ec2.tags || !(config.ec2.enabled || status.machine.is_some()) {
+        info!("tags: none are written, since ec2.enabled or ec2.tags is false");
+        return Told::Nothing;
+    }
+    let Some(boot) = &status.boot else { return Told::NoEnd(status.state) };
+    let wanted = wanted(status.state, status.failure_phase.as_deref());
+    if wanted.is_empty() {
+        return Told::NoEnd(status.state);
+    }
+    let settings = metadata::settings(&config);
+    let (instance, region) = match machine(&status, &settings) {
+        Ok(machine) => machine,
+        Err(problem) => {
+            say_not("the tags", &problem);
+            return Told::NotAll;
+        }
+    };
+    let known = file::read(&place::tags_file(&instance)).unwrap_or_default();
+    let tags = fold(&known.records, &boot.id, &wanted);
+    let mut record = Record { boot: boot.id.clone(), file: open(&instance) };
+    let mut teller = match Teller::new(&config, settings, instance, region) {
+        Ok(teller) => teller,
+        Err(problem) => {
+            for tag in tags.iter().filter(|tag| tag.wanted.is_some()) {
+                record.add(tag, Some(problem.clone()));
+            }
+            say_not("the tags", &problem);
+            return Told::NotAll;
+        }
+    };
+    let mut told = Told::All;
+    // Where no failure phase was ever written, none is removed.
+    let to_do: Vec<&Tag> = tags.iter().filter(|t| t.wanted.is_some() || !t.agrees).collect();
+    for (n, tag) in to_do.iter().enumerate() {
+        // Each has its share of the time, so that none takes it all.
+        let share = teller.left() / u32::try_from(to_do.len() - n).unwrap_or(1);
+        let problem = teller.tell(tag, share).err();
+        if let Some(problem) = &problem {
+            say_not(&tag.key, problem);
+            told = Told::NotAll;
+        }
+        record.add(tag, problem);
+    }
+    told
+}
+
+/// The instance and its region, as the boot learnt them; one that could not is asked for again.
+fn machine(status: &Status, settings: &Settings) -> Result<(String, String), Problem> {
+    match &status.machine {
+        Some(seen) => Ok((seen.instance.clone(), seen.region.clone())),
+        None => {
+            let found = imds::collect(settings).map_err(|e| e.problem())?;
+            Ok((found.instance_id, found.region))
+        }
+    }
+}
+
+fn say_not(what: &str, problem: &Problem) {
+    warn!(
+        code = problem.code,
+        "tags: {what} could not be written: {}; next: {}", problem.message, problem.next
+    );
+}
+
+/// What was tried.
+struct Record {
+    boot: String,
+    file: Option<Appender>,
+}
+
+fn open(instance: &str) -> Option<Appender> {
+    let told = |e: io::Error| warn!("tags: what is written cannot be recorded: {e}");
+    place::open_tags(instance).map_err(told).ok()
+}
+
+impl Record {
+    fn add(&mut self, tag: &Tag, problem: Option<Problem>) {
+        let attempt = TagAttempt {
+            boot: self.boot.clone(),
+            key: tag.key.clone(),
+            value: tag.wanted.clone(),
+            problem,
+        };
+        if let Some(file) = &mut self.file
+            && let Err(e) = file.append_durably(Event::TagTried(attempt))
+        {
+            warn!("tags: what was written cannot be recorded: {e}");
+        }
+    }
+}
+
+/// Speaks to the EC2 API in the role's name.
+struct Teller {
+    account: Account,
+    settings: Settings,
+    instance: String,
+    request_deadline: Duration,
+    until: std::time::Instant,
+}
+
+impl Teller {
+    fn new(
+        config: &Config,
+        settings: Settings,
+        instance: String,
+        region: String,
+    ) -> Result<Self, Problem> {
+        let until = std::time::Instant::now() + config.ec2.tags_deadline.0;
+        let credentials = imds::credentials(&settings).map_err(|e| e.problem())?;
+        let account = Account { region, endpoint: config.ec2.api.clone(), credentials };
+        let request_deadline = config.ec2.api_deadline.0;
+        Ok(Self { account, settings, instance, request_deadline, until })
+    }
+
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(std::time::Instant::now())
+    }
+
+    fn tell(&mut self, tag: &Tag, deadline: Duration) -> Result<(), Problem> {
+        let Self { account, settings, instance, request_deadline, .. } = self;
+        let limits = Limits { request_deadline: *request_deadline, deadline };
+        let mut renew = || -> Option<Credentials> { imds::credentials(settings).ok() };
+        let key = tag.key.as_str();
+        let mut result: Option<Result<Written, TagError>> = None;
+        match &tag.wanted {
+            Some(value) => {
+                let one = [api::Tag::new(key, value)];
+                let mut told = |_: &api::Tag, done: &Result<Written, TagError>| {
+                    result = Some(done.clone());
+                };
+                api::write(account, instance, &one, &limits, &mut renew, &mut told);
+            }
+            None => result = Some(api::delete(account, instance, key, &limits, &mut renew)),
+        }
+        let Some(result) = result else { return Ok(()) };
+        let written = result.map_err(|e| e.problem())?;
+        let what = tag.wanted.as_ref().map_or("removed".into(), |value| format!("= {value}"));
+        let notes: Vec<String> = written.notes.iter().map(Note::to_string).collect();
+        let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
+        info!(attempts = written.attempts, "tags: {key} {what}{notes}");
+        Ok(())
+    }
+}

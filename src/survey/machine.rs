@@ -1,0 +1,73 @@
+//! What the instance metadata adds to the facts: which instance this is, what its launch
+//! said, and the user script.
+
+use crate::config::Config;
+use crate::ec2::imds::Metadata;
+use crate::journal::Problem;
+use crate::journal::event::MachineSeen;
+use crate::plan::{Facts, Instance, Machine, Payload, PayloadState};
+use crate::stub::payload::Script;
+use crate::stub::user_data::{self, Kind, UserDataError};
+
+/// What the plan calls the place that the script came from.
+const SOURCE: &str = "user-data";
+
+/// Adds the metadata and the user-data (`given` in place of the service's own) to the
+/// facts. Returns what the journal is told, and the script.
+///
+/// # Errors
+/// The user-data is nothing that the agent understands, or was cut short.
+pub fn take_in(
+    facts: &mut Facts,
+    config: &Config,
+    metadata: Metadata,
+    given: Option<Vec<u8>>,
+) -> Result<(MachineSeen, Option<Script>), Problem> {
+    let bytes = given.or(metadata.user_data).unwrap_or_default();
+    let parsed = user_data::parse(&bytes).map_err(|e| unusable(&e))?;
+    if config.bootstrap.instance.is_none() {
+        facts.instance =
+            Instance { id: metadata.instance_id.clone(), source: "instance metadata".into() };
+    }
+    let seen = MachineSeen {
+        instance: metadata.instance_id,
+        region: metadata.region.clone(),
+        user_data: words(&parsed.kind),
+        parameters: parsed.parameters.clone(),
+    };
+    facts.machine = Some(Machine {
+        region: metadata.region,
+        block_devices: metadata.block_devices,
+        parameters: parsed.parameters,
+    });
+    let (state, script) = match parsed.script {
+        Ok(None) => (PayloadState::Absent, None),
+        Ok(Some(script)) => (
+            PayloadState::Script { bytes: script.bytes().len(), sha256: script.sha256() },
+            Some(script),
+        ),
+        Err(e) => (PayloadState::Undecodable(e.to_string()), None),
+    };
+    let from_user_data = Payload { source: SOURCE.into(), state };
+    let elsewhere = !matches!(facts.payload.state, PayloadState::Unread | PayloadState::Absent);
+    match (elsewhere, &from_user_data.state) {
+        // What was given elsewhere stands alone.
+        (true, PayloadState::Absent) => {}
+        (true, _) => facts.payload.state = PayloadState::Ambiguous,
+        (false, _) => facts.payload = from_user_data,
+    }
+    Ok((seen, script))
+}
+
+fn words(kind: &Kind) -> String {
+    match kind {
+        Kind::Empty => "none".into(),
+        Kind::Stub { protocol, template } => format!("stub, protocol {protocol}, {template}"),
+        Kind::ParentStub => "stub of the parent system".into(),
+        Kind::Script => "script".into(),
+    }
+}
+
+fn unusable(e: &UserDataError) -> Problem {
+    Problem::new(e.code(), format!("the user-data cannot be used: {e}"), e.next())
+}
