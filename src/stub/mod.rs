@@ -6,4 +6,4 @@ mod parameters;
 pub mod payload;
 
 pub use parameters::Parameters;
-pub mod user_data;
+

@@ -53,7 +53,7 @@ fn an_unknown_section_is_an_error_and_the_nearest_is_offered() {
         Some((2, 2)),
         &[
             "unknown key `weather`",
-            "user, boot, init, step, volume, tools, health, bootstrap, ec2, log",
+            "user, boot, init, step, volume, home, tools, health, bootstrap, ec2, log",
         ],
     );
 }
