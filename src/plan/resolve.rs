@@ -1,11 +1,11 @@
 //! [`Config`] and [`Facts`] → [`Plan`].
 
 use super::facts::{Facts, PayloadState, Switch};
+use super::machine;
+use super::storage::{self, VolumeWork};
 use super::{
     Command, Environment, MetadataWork, Phase, PhaseName, Plan, SCHEMA, ScriptWork, ToolsWork, Work,
 };
-use super::machine;
-use super::storage::{self, VolumeWork};
 use crate::config::value::{Span, ToolsMode};
 use crate::config::{Config, Volume};
 use crate::journal::Problem;

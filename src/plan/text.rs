@@ -1,9 +1,9 @@
 //! The plan as people read it.
 
+use super::machine::{HealthWork, Step, stages};
 use super::{
     Command, EbsWork, EfsWork, MetadataWork, Plan, ScriptWork, Storage, ToolsWork, VolumeWork, Work,
 };
-use super::machine::{HealthWork, Step, stages};
 use crate::config::value::{OnBootFailure, OnFailure, Retry};
 use crate::config::{Home, RunAt, Volume};
 use std::fmt::{self, Display, Formatter};

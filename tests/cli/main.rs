@@ -23,3 +23,4 @@ mod init;
 mod metadata;
 mod plan;
 mod status;
+mod stub;

@@ -2,8 +2,8 @@
 //! The metadata service is the tests' own, as strict as the real one.
 
 use crate::sandbox::Sandbox;
-use crate::util::{Ended, eventually, run};
 use crate::util::metadata::Service;
+use crate::util::{Ended, eventually, run};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -120,7 +120,10 @@ fn user_data_that_is_none_fails_first() {
     let machine = Machine::with("#cloud-config\nhostname: x\n", "");
     let status = machine.boot();
     assert_eq!(status["state"], "failed", "{status:#}");
-    assert_eq!((&status["phase"], &status["failure_phase"]), (&json!("metadata"), &json!("config")));
+    assert_eq!(
+        (&status["phase"], &status["failure_phase"]),
+        (&json!("metadata"), &json!("config"))
+    );
     assert!(problem(&status, "metadata").starts_with("user-data-"), "{status:#}");
     assert_eq!(machine.runs(), 0);
 }
@@ -170,7 +173,11 @@ fn the_stubs_own_file_is_the_user_data_and_one_boot_is_enough() {
          agent status -q",
     );
     assert_eq!((ended.stdout.as_str(), ended.code()), ("0\n0\n", 0), "{ended:#?}");
-    assert!(machine.sandbox.out("2").contains("one boot is enough"), "{}", machine.sandbox.out("2"));
+    assert!(
+        machine.sandbox.out("2").contains("one boot is enough"),
+        "{}",
+        machine.sandbox.out("2")
+    );
     assert_eq!(machine.runs(), 1);
 }
 
@@ -229,7 +236,8 @@ fn the_plan_reads_the_metadata_and_shows_no_byte_of_the_script() {
 fn tags_that_cannot_be_written_are_told_and_change_nothing() {
     let machine = Machine::with(stub_of(SCRIPT), "");
     // No role, so no credentials.
-    let ended = machine.run("agent boot 2>/mnt/out/log; echo $?; agent status; agent tags; echo $?");
+    let ended =
+        machine.run("agent boot 2>/mnt/out/log; echo $?; agent status; agent tags; echo $?");
     let lines: Vec<&str> = ended.stdout.lines().collect();
     assert_eq!((lines[0], lines[1]), ("0", "complete"), "{ended:#?}");
     assert!(ended.stdout.contains("mint:bootstrap should be complete"), "{ended:#?}");
