@@ -4,10 +4,11 @@ mod machine;
 mod user;
 
 pub use machine::take_in;
-pub use user::{Who, sandbox_user};
+pub use user::{Who, groups_of, sandbox_user};
 
 use crate::config::Config;
 use crate::plan::{Facts, Instance, Payload, PayloadState, SandboxUser, Switch};
+use crate::stub::Parameters;
 use crate::stub::payload::{self, Script};
 use crate::sys::privilege::{self, Need};
 use crate::sys::{files, trusted};
@@ -39,6 +40,7 @@ pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>
         payload,
         machine: None,
         user_data_file: None,
+        launch: Parameters::from_variables(variable),
         git_config_count: variable("GIT_CONFIG_COUNT").and_then(|n| n.parse().ok()).unwrap_or(0),
         user,
         notes,

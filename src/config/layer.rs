@@ -111,6 +111,10 @@ table! {
         directories: Vec<PathBuf>,
         /// What the agent mounts there itself where nothing is mounted.
         mount: MountLayer,
+        /// An EFS file system that belongs there.
+        efs: EfsLayer,
+        /// An EBS volume that belongs there.
+        ebs: EbsLayer,
     }
 }
 
@@ -174,6 +178,50 @@ table! {
         required: bool,
         /// Deadline of the check.
         deadline: Span,
+    }
+}
+
+table! {
+    /// `volume.efs`: an EFS file system.
+    EfsLayer {
+        /// Its id; the launch's `MINT_EFS_ID` where absent.
+        id: String,
+        /// Host name or IP address of its mount target, in place of the one made of id and region.
+        address: String,
+        /// The server's port.
+        port: u16,
+        /// Deadline of mounting it, repetitions included.
+        deadline: Span,
+    }
+}
+
+table! {
+    /// `volume.ebs`: an EBS volume.
+    EbsLayer {
+        /// Volume id or device name; the launch's `MINT_PROJECT_DEV` where absent.
+        device: String,
+        /// How long it may take to appear.
+        wait: Span,
+        /// May ext4 be made on it where it is provably blank?
+        format: bool,
+        /// Is the file system grown to the device's size?
+        grow: bool,
+        /// Deadline of everything after it has appeared.
+        deadline: Span,
+    }
+}
+
+table! {
+    /// `[home]`: what the sandbox user's home must hold once the volumes are there.
+    HomeLayer {
+        /// Directory whose files are copied where they are missing.
+        skeleton: PathBuf,
+        /// Directories that are made where they are missing.
+        directories: Vec<PathBuf>,
+        /// Directories that nobody else may look into.
+        private: Vec<PathBuf>,
+        /// Symbolic links: name to what it leads to.
+        links: BTreeMap<PathBuf, PathBuf>,
     }
 }
 
@@ -266,6 +314,9 @@ pub struct Layer {
     pub step: Option<Vec<Spanned<StepLayer>>>,
     /// `[[volume]]`.
     pub volume: Option<Vec<VolumeLayer>>,
+    /// `[home]`.
+    #[serde(default)]
+    pub home: HomeLayer,
     /// `[tools]`.
     #[serde(default)]
     pub tools: ToolsLayer,
@@ -293,6 +344,7 @@ impl Layer {
             init: self.init.over(lower.init),
             step: step::over(self.step, lower.step),
             volume: volumes_over(self.volume, lower.volume),
+            home: self.home.over(lower.home),
             tools: self.tools.over(lower.tools),
             health: self.health.over(lower.health),
             bootstrap: self.bootstrap.over(lower.bootstrap),

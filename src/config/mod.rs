@@ -15,6 +15,7 @@ mod layer;
 mod resolved;
 mod sources;
 mod step;
+mod storage;
 pub mod value;
 
 pub use error::ConfigError;
@@ -25,3 +26,4 @@ pub use resolved::{
 };
 pub use sources::{LoadError, Sources, check_text, load};
 pub use step::{CommandLine, RunAt, Step, StepUser};
+pub use storage::{Ebs, Efs, Home, is_device, is_file_system};

@@ -5,6 +5,7 @@ use super::error::ConfigError;
 use super::health::{self, Health};
 use super::layer::{Layer, MountLayer, VolumeLayer};
 use super::step::{self, Step};
+use super::storage::{self, Ebs, Efs, Home};
 use super::value::{Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ pub struct Config {
     pub steps: Vec<Step>,
     /// The mount points that the sandbox needs, in order.
     pub volumes: Vec<Volume>,
+    /// What the home must hold once the volumes are there.
+    pub home: Home,
     /// Reconciling with mise.
     pub tools: Tools,
     /// What the machine must have before the user's script runs.
@@ -99,6 +102,12 @@ pub struct Volume {
     pub directories: Vec<PathBuf>,
     /// What to mount there.
     pub mount: Option<MountRequest>,
+    /// The EFS file system that belongs there, as it was written.
+    #[serde(skip)]
+    pub efs: Option<Efs>,
+    /// The EBS volume that belongs there, as it was written.
+    #[serde(skip)]
+    pub ebs: Option<Ebs>,
 }
 
 /// What the agent mounts itself.
@@ -209,6 +218,7 @@ impl Default for Config {
             init: Init { grace: Span::seconds(7), leftover_grace: Span::seconds(1) },
             steps: Vec::new(),
             volumes: vec![default_volume(Path::new("~"))],
+            home: Home::default(),
             tools: Tools {
                 enabled: ToolsMode::On,
                 mise: None,
@@ -264,6 +274,8 @@ fn default_volume(target: &Path) -> Volume {
         skeleton: home.then(|| "/etc/skel".into()),
         directories: if home { vec![".local/bin".into()] } else { Vec::new() },
         mount: None,
+        efs: None,
+        ebs: None,
     }
 }
 
@@ -273,7 +285,7 @@ fn default_volume(target: &Path) -> Volume {
 /// A contradiction, named with the key to change.
 pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     let mut c = Config::default();
-    let Layer { user, boot, init, step, volume, tools, health, bootstrap, ec2, log } = layer;
+    let Layer { user, boot, init, step, volume, home, tools, health, bootstrap, ec2, log } = layer;
     c.user = User { name: user.name, uid: user.uid, gid: user.gid, home: user.home };
     set(&mut c.boot.on_failure, boot.on_failure);
     set(&mut c.boot.deadline, boot.deadline);
@@ -297,6 +309,7 @@ pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     if let Some(volumes) = volume {
         c.volumes = volumes.into_iter().map(|v| volume_of(v, origin)).collect::<Result<_, _>>()?;
     }
+    c.home = storage::home_of(home, origin)?;
     set(&mut c.tools.enabled, tools.enabled);
     c.tools.mise = tools.mise;
     set(&mut c.tools.on_failure, tools.on_failure);
@@ -333,6 +346,10 @@ fn volume_of(layer: VolumeLayer, origin: &str) -> Result<Volume, ConfigError> {
         ));
     };
     let mut v = default_volume(&target);
+    v.efs = layer.efs.map(storage::efs_of);
+    v.ebs = layer.ebs.map(storage::ebs_of);
+    // A disk that holds nothing but what the user puts there is the user's.
+    (v.owned, v.chown) = (v.owned || v.ebs.is_some(), v.ebs.is_some());
     set(&mut v.required, layer.required);
     v.source = layer.source;
     set(&mut v.fstype, layer.fstype);
@@ -347,6 +364,7 @@ fn volume_of(layer: VolumeLayer, origin: &str) -> Result<Volume, ConfigError> {
     }
     set(&mut v.directories, layer.directories);
     v.mount = layer.mount.map(|m| mount_of(m, &target, origin)).transpose()?;
+    storage::refuse(&v, origin)?;
     Ok(v)
 }
 
@@ -460,7 +478,7 @@ fn refuse_contradictions(c: &Config, origin: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn stays_beneath(path: &Path) -> bool {
+pub(super) fn stays_beneath(path: &Path) -> bool {
     use std::path::Component;
     path.components().all(|c| matches!(c, Component::Normal(_))) && path.components().count() > 0
 }

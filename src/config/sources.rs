@@ -42,6 +42,17 @@ impl Sources {
         }
     }
 
+    /// Nothing: the defaults stand alone.
+    pub fn nothing() -> Self {
+        Self {
+            main: PathBuf::new(),
+            directory: None,
+            environment: Vec::new(),
+            explicit: false,
+            machine: false,
+        }
+    }
+
     /// One named file in place of the standard ones, and this process's environment.
     pub fn file(path: &Path) -> Self {
         Self { main: path.into(), directory: None, explicit: true, ..Self::standard() }

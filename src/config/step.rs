@@ -233,7 +233,9 @@ pub(super) fn resolve(layers: &[Spanned<StepLayer>]) -> Result<Vec<Step>, Config
     for layer in layers.iter().map(Spanned::get_ref) {
         let at = layer.written.clone().unwrap_or_default();
         let Some(Label(name)) = layer.name.clone() else {
-            return Err(at.error("a [[step]] has no `name`", "write name = \"packages\" or another"));
+            return Err(
+                at.error("a [[step]] has no `name`", "write name = \"packages\" or another")
+            );
         };
         if !names.insert(name.clone()) {
             return Err(at.error(

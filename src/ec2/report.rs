@@ -175,7 +175,8 @@ impl Teller {
         let written = result.map_err(|e| e.problem())?;
         let what = tag.wanted.as_ref().map_or("removed".into(), |value| format!("= {value}"));
         let notes: Vec<String> = written.notes.iter().map(Note::to_string).collect();
-        let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
+        let notes =
+            if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
         info!(attempts = written.attempts, "tags: {key} {what}{notes}");
         Ok(())
     }

@@ -1,18 +1,31 @@
 //! Volumes: is each mount point what the sandbox needs, and not the image's own
 //! directory beneath a mount that never happened?
 //!
-//! What needs privilege (mounting, giving the mount point to the user) is done by the
-//! boot; everything beneath the mount point is done by a helper that is the sandbox
-//! user, so that no planted link leads root astray. Whatever touches the filesystem
-//! happens in a child with a deadline: a dead network filesystem hangs the child.
+//! What needs privilege (mounting, giving the mount point to the user, and on a machine all
+//! that comes before: [`storage`]) is done by the boot and by helpers that are root;
+//! everything beneath the mount point is done by a helper that is the sandbox user, so that
+//! no planted link leads root astray. Whatever touches the filesystem happens in a child
+//! with a deadline: a dead network filesystem hangs the child.
 
+mod blank;
 mod check;
+mod content;
+mod ebs;
+mod efs;
 mod fill;
+mod find;
+mod fstab;
+mod home;
+mod storage;
 
-use crate::config::Volume;
+pub use home::helper as home_helper;
+pub use storage::helper as storage_helper;
+
 use crate::config::value::OnFailure;
+use crate::config::{Home, Volume};
 use crate::engine::{Context, HelperError, Report};
 use crate::journal::Problem;
+use crate::plan::{Storage, VolumeWork};
 use crate::sys::beneath::Dir;
 use crate::sys::privilege::Need;
 use crate::sys::{Kernel, Linux, mounts};
@@ -20,16 +33,29 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
+use storage::{Ask, Given, Ready, Root};
 
 /// How long checks and the filling of one volume may take.
 const CHECKS_TAKE: Duration = Duration::from_secs(50);
 
+/// What a failure of EFS is filed under, by the contract.
+const EFS_PHASE: &str = "efs-mount";
+
 /// What a helper is told.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
     volume: Volume,
     uid: u32,
     gid: u32,
+    /// It is a machine's own, so no container engine can mount it otherwise.
+    machine: bool,
+}
+
+impl Request {
+    /// The next step: a container's is taken outside of it, a machine's inside.
+    fn either(&self, container: String, machine: impl Into<String>) -> String {
+        if self.machine { machine.into() } else { container }
+    }
 }
 
 /// What a helper answers.
@@ -40,34 +66,82 @@ pub struct Answer {
 }
 
 /// Makes and checks every volume. All of them are looked at, so that one boot names
-/// all that is wrong.
-pub async fn run(volumes: &[Volume], cx: &Context<'_>) -> Report {
+/// all that is wrong. The home is seen to where nothing is.
+pub async fn run(volumes: &[VolumeWork], home: &Home, cx: &Context<'_>) -> Report {
     let mut report = Report::default();
-    for volume in volumes {
-        let answer = one(volume, cx).await.unwrap_or_else(|problem| Answer {
+    for work in volumes {
+        let volume = &work.volume;
+        let mut answer = one(work, cx).await.unwrap_or_else(|problem| Answer {
             problems: vec![(volume.on_failure(), problem)],
             notes: vec![],
         });
+        if volume.efs.is_some() {
+            let filed = |(means, p): (_, Problem)| (means, p.filed_under(EFS_PHASE));
+            answer.problems = answer.problems.into_iter().map(filed).collect();
+        }
         report.problems.extend(answer.problems);
         report.notes.extend(answer.notes);
         if cx.cancel.requested().is_some() {
-            break;
+            return report;
         }
+    }
+    if !home.is_empty() && !report.problems.iter().any(|(means, _)| *means == OnFailure::Fail) {
+        see_to(home, cx, &mut report).await;
     }
     report
 }
 
-async fn one(volume: &Volume, cx: &Context<'_>) -> Result<Answer, Problem> {
-    let request = Request { volume: volume.clone(), uid: cx.user().uid, gid: cx.user().gid };
-    let mut notes = Vec::new();
-    notes.extend(mount_where_wanted(&request, cx).await?);
-    let mount = check::mount_point(volume, &Linux)?;
+async fn one(work: &VolumeWork, cx: &Context<'_>) -> Result<Answer, Problem> {
+    let volume = &work.volume;
+    let request = Request {
+        volume: volume.clone(),
+        uid: cx.user().uid,
+        gid: cx.user().gid,
+        machine: work.storage.is_some(),
+    };
+    let mut ready = Ready::default();
+    match &work.storage {
+        Some(Storage::Skip { reason }) => {
+            return Ok(Answer { problems: vec![], notes: vec![reason.clone()] });
+        }
+        Some(Storage::Refuse { problem }) => return Err(problem.clone()),
+        Some(Storage::Efs(efs)) => ready = efs::ready(efs, &mut Root::new(&request, cx)?).await?,
+        Some(Storage::Ebs(ebs)) => ready = ebs::ready(ebs, &mut Root::new(&request, cx)?).await?,
+        None => ready.notes.extend(mount_where_wanted(&request, cx).await?),
+    }
+    let Ready { mut notes, problems } = ready;
+    let degrading = problems.into_iter().map(|p| (OnFailure::Degrade, p));
+    let mount = check::mount_point(&request, &Linux)?;
     notes.push(format!("{} is {} from {}", volume.target.display(), mount.fstype, mount.source));
-    notes.extend(check::give_to_user(&request, &Linux)?);
+    if volume.chown {
+        notes.extend(give(&request, cx).await?);
+    }
     let answer: Result<Answer, _> = cx.helper("volume", &request, true, CHECKS_TAKE).await;
-    let mut answer = answer.map_err(|e| no_answer(volume, "checking", e))?;
+    let mut answer = answer.map_err(|e| no_answer(&request, "checking", e))?;
     notes.append(&mut answer.notes);
+    answer.problems.extend(degrading);
     Ok(Answer { notes, ..answer })
+}
+
+/// In a helper: a server that has gone hangs whoever looks at the owner.
+async fn give(request: &Request, cx: &Context<'_>) -> Result<Option<String>, Problem> {
+    let ask = Ask::Give(Box::new(request.clone()));
+    let given: Result<Given, _> = cx.helper("storage", &ask, false, CHECKS_TAKE).await;
+    given.map_err(|e| no_answer(request, "giving away", e))?
+}
+
+async fn see_to(home: &Home, cx: &Context<'_>, report: &mut Report) {
+    let request = home::Request { home: cx.user().home.clone(), wanted: home.clone() };
+    let answer: Result<home::Answer, _> = cx.helper("home", &request, true, CHECKS_TAKE).await;
+    match answer {
+        Ok(answer) => {
+            report.problems.extend(answer.problems.into_iter().map(|p| (OnFailure::Degrade, p)));
+            report.notes.extend(answer.notes);
+        }
+        Err(e) => {
+            report.problems.push((OnFailure::Degrade, hung(&request.home, "seeing to", e, true)))
+        }
+    }
 }
 
 /// The helper `agent internal volume`: as the sandbox user, checks and fills one volume.
@@ -135,40 +209,65 @@ async fn mount_where_wanted(
     if mounts::at(&table, &volume.target).is_some() {
         return Ok(None);
     }
-    if !Linux.may(Need::SysAdmin) {
-        let name = Need::SysAdmin.name();
-        return Err(Problem::new(
-            "volume-mount-no-capability",
-            format!("{} cannot be mounted at {target}: the agent lacks {name}", mount.source),
-            format!("mount it from outside (-v SOURCE:{target}), or start with --cap-add {name}"),
-        ));
-    }
-    let answer: Result<Option<Problem>, _> =
-        cx.helper("mount", request, false, mount.deadline.0).await;
-    match answer.map_err(|e| no_answer(volume, "mounting", e))? {
-        None => Ok(Some(format!("mounted {} at {target}", mount.source))),
-        Some(problem) => Err(problem),
-    }
+    may_mount(&mount.source, request)?;
+    mount_now(request, cx).await?;
+    Ok(Some(format!("mounted {} at {target}", mount.source)))
 }
 
-fn no_answer(volume: &Volume, doing: &str, e: HelperError) -> Problem {
-    let target = volume.target.display();
+/// Has the agent the capability?
+fn may_mount(source: &str, request: &Request) -> Result<(), Problem> {
+    if Linux.may(Need::SysAdmin) {
+        return Ok(());
+    }
+    let target = request.volume.target.display();
+    let name = Need::SysAdmin.name();
+    Err(Problem::new(
+        "volume-mount-no-capability",
+        format!("{source} cannot be mounted at {target}: the agent lacks {name}"),
+        request.either(
+            format!("mount it from outside (-v SOURCE:{target}), or start with --cap-add {name}"),
+            format!("run the agent as root, and leave it {name}"),
+        ),
+    ))
+}
+
+/// Mounts what the request's volume says, in a helper.
+async fn mount_now(request: &Request, cx: &Context<'_>) -> Result<(), Problem> {
+    let deadline = request.volume.mount.as_ref().map(|m| m.deadline.0).unwrap_or_default();
+    let answer: Result<Option<Problem>, _> = cx.helper("mount", request, false, deadline).await;
+    answer.map_err(|e| no_answer(request, "mounting", e))?.map_or(Ok(()), Err)
+}
+
+fn no_answer(request: &Request, doing: &str, e: HelperError) -> Problem {
+    hung(&request.volume.target, doing, e, request.machine)
+}
+
+fn hung(what: &Path, doing: &str, e: HelperError, machine: bool) -> Problem {
+    let what = what.display();
     match e {
         HelperError::Hung => Problem::new(
             "volume-hung",
-            format!("{doing} {target} did not end in time"),
-            "a network filesystem whose server is gone hangs so: check the server and the network",
+            format!("{doing} {what} did not end in time"),
+            if machine {
+                "a disk or a server that is gone hangs so: see the kernel log (journalctl -k)"
+            } else {
+                "a network filesystem whose server is gone hangs so: check the server and the network"
+            },
         ),
         HelperError::Broken(why) => Problem::new(
             "volume-unchecked",
-            format!("{doing} {target} broke off"),
+            format!("{doing} {what} broke off"),
             "run `agent boot` again; if it persists, report it with this evidence",
         )
         .evidence(why),
         HelperError::Cancelled => Problem::new(
             "volume-interrupted",
-            format!("{doing} {target} was cut off by a request to stop"),
-            "start the sandbox again",
+            format!("{doing} {what} was cut off by a request to stop"),
+            if machine {
+                "start the machine again, or run `agent boot`"
+            } else {
+                "start the sandbox again"
+            },
         ),
     }
 }

@@ -28,6 +28,8 @@ pub struct Facts {
     pub machine: Option<Machine>,
     /// The file that user-data is taken from, in place of the metadata service.
     pub user_data_file: Option<String>,
+    /// What the launch said in this process's environment.
+    pub launch: Parameters,
     /// `GIT_CONFIG_COUNT` as it is set already.
     pub git_config_count: u32,
     /// What was noticed on the way that is no error.

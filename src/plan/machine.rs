@@ -103,8 +103,7 @@ fn step(s: &crate::config::Step, facts: &Facts) -> Step {
 
 /// What counts is what is done, not how it is judged: a longer deadline makes no other step.
 fn definition(argv: &[String], s: &crate::config::Step) -> String {
-    type What<'a> =
-        (&'a [String], &'a StepUser, &'a Option<PathBuf>, &'a BTreeMap<String, String>);
+    type What<'a> = (&'a [String], &'a StepUser, &'a Option<PathBuf>, &'a BTreeMap<String, String>);
     let what: What<'_> = (argv, &s.user, &s.directory, &s.environment);
     let text = serde_json::to_vec(&what).unwrap_or_default();
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -225,9 +224,7 @@ mod tests {
     #[test]
     fn the_home_is_written_in_full() {
         let config = config("[health]\nfiles=['~/.ssh']\nmounts=['~']\n");
-        let Some((_, Work::Health(work))) = health(&config, &facts()) else {
-            panic!()
-        };
+        let Some((_, Work::Health(work))) = health(&config, &facts()) else { panic!() };
         assert_eq!(work.wanted.files, [Path::new("/home/iteron/.ssh")]);
         assert_eq!(work.wanted.mounts[0].as_os_str(), "/home/iteron");
         assert!(work.path.starts_with("/home/iteron/.local/bin:"), "{}", work.path);

@@ -9,13 +9,15 @@
 mod facts;
 mod machine;
 mod resolve;
+mod storage;
 mod text;
 
 pub use facts::{Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch};
 pub use machine::{HealthWork, Step, stages};
 pub use resolve::{resolve, user_variables};
+pub use storage::{DEVICE, EbsWork, EfsWork, Entry, Storage, VolumeWork, disk_entry};
 
-use crate::config::Volume;
+use crate::config::Home;
 use crate::config::value::{OnBootFailure, OnFailure, Retry, Span};
 use crate::journal::Problem;
 use serde::{Deserialize, Serialize};
@@ -127,7 +129,10 @@ pub enum Work {
     /// Mount points are made and checked.
     Volumes {
         /// In order, each with its target resolved.
-        volumes: Vec<Volume>,
+        volumes: Vec<VolumeWork>,
+        /// What the home must hold afterwards.
+        #[serde(skip_serializing_if = "Home::is_empty")]
+        home: Home,
     },
     /// Tools are reconciled.
     Tools(Box<ToolsWork>),

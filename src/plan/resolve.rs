@@ -1,10 +1,11 @@
 //! [`Config`] and [`Facts`] → [`Plan`].
 
 use super::facts::{Facts, PayloadState, Switch};
+use super::machine;
+use super::storage::{self, VolumeWork};
 use super::{
     Command, Environment, MetadataWork, Phase, PhaseName, Plan, SCHEMA, ScriptWork, ToolsWork, Work,
 };
-use super::machine;
 use crate::config::value::{Span, ToolsMode};
 use crate::config::{Config, Volume};
 use crate::journal::Problem;
@@ -132,25 +133,36 @@ fn metadata(config: &Config, facts: &Facts) -> Work {
 }
 
 /// Checks take milliseconds unless they hang, and each volume has its own time; so has
-/// each mount.
+/// each mount, and what stands behind it; so has the home.
 fn volume_deadline(config: &Config) -> Span {
-    let each = config
-        .volumes
-        .iter()
-        .map(|v| CHECKS_OF_A_VOLUME + v.mount.as_ref().map(|m| m.deadline.0).unwrap_or_default());
-    Span(each.sum::<Duration>().max(CHECKS_OF_A_VOLUME))
+    let each = config.volumes.iter().map(|v| {
+        let mount = v.mount.as_ref().map(|m| m.deadline.0).unwrap_or_default();
+        CHECKS_OF_A_VOLUME + mount + storage::takes(v)
+    });
+    let home = if config.home.is_empty() { Duration::ZERO } else { CHECKS_OF_A_VOLUME };
+    Span((each.sum::<Duration>() + home).max(CHECKS_OF_A_VOLUME))
 }
 
 fn volumes(config: &Config, facts: &Facts) -> Work {
-    if config.volumes.is_empty() {
+    if let Some(problem) = storage::unserved(&config.volumes, facts) {
+        return Work::Refuse { problem };
+    }
+    if config.volumes.is_empty() && config.home.is_empty() {
         return Work::Skip { reason: "no volume is declared".into() };
     }
-    Work::Volumes { volumes: config.volumes.iter().map(|v| volume(v, facts)).collect() }
+    Work::Volumes {
+        volumes: config.volumes.iter().map(|v| volume(v, facts)).collect(),
+        home: config.home.clone(),
+    }
 }
 
-fn volume(v: &Volume, facts: &Facts) -> Volume {
+fn volume(v: &Volume, facts: &Facts) -> VolumeWork {
     let home = v.target == Path::new("~");
-    Volume { target: if home { facts.user.home.clone() } else { v.target.clone() }, ..v.clone() }
+    let volume = Volume {
+        target: if home { facts.user.home.clone() } else { v.target.clone() },
+        ..v.clone()
+    };
+    VolumeWork { storage: storage::storage(&volume, facts), volume }
 }
 
 fn tools(config: &Config, facts: &Facts) -> Work {
@@ -303,6 +315,7 @@ pub(crate) mod tests {
             payload: Payload { source: "$MINT_USER_BOOTSTRAP".into(), state: PayloadState::Absent },
             machine: None,
             user_data_file: None,
+            launch: Default::default(),
             git_config_count: 0,
             notes: vec![],
         }

@@ -1,9 +1,11 @@
 //! The plan as people read it.
 
-use super::{Command, MetadataWork, Plan, ScriptWork, ToolsWork, Work};
 use super::machine::{HealthWork, Step, stages};
-use crate::config::{RunAt, Volume};
+use super::{
+    Command, EbsWork, EfsWork, MetadataWork, Plan, ScriptWork, Storage, ToolsWork, VolumeWork, Work,
+};
 use crate::config::value::{OnBootFailure, OnFailure, Retry};
+use crate::config::{Home, RunAt, Volume};
 use std::fmt::{self, Display, Formatter};
 
 impl Display for Plan {
@@ -46,8 +48,10 @@ impl Work {
                 ]
             }
             Self::Metadata(metadata) => metadata_lines(metadata),
-            Self::Volumes { volumes } => volumes.iter().flat_map(volume).collect(),
             Self::Provision { steps } => step_lines(steps),
+            Self::Volumes { volumes, home } => {
+                volumes.iter().flat_map(volume_work).chain(home_lines(home)).collect()
+            }
             Self::Tools(tools) => tools_lines(tools),
             Self::Health(health) => health_lines(health),
             Self::Script(script) => script_lines(script),
@@ -132,10 +136,71 @@ fn health_lines(h: &HealthWork) -> Vec<String> {
     .map(|(what, all)| format!("look for {what}: {all}"))
     .collect();
     lines.push(match wanted.required {
-        true => "what is missing fails the boot; once the instance has been complete, it degrades it".into(),
+        true => {
+            "what is missing fails the boot; once the instance has been complete, it degrades it"
+                .into()
+        }
         false => "what is missing degrades the boot".into(),
     });
     lines
+}
+
+fn volume_work(work: &VolumeWork) -> Vec<String> {
+    let (before, passed_over) = match &work.storage {
+        None => (Vec::new(), false),
+        Some(Storage::Skip { reason }) => (vec![format!("skipped: {reason}")], true),
+        Some(Storage::Refuse { problem }) => {
+            let target = work.volume.target.display();
+            let cannot = format!("{target} cannot be mounted: {}", problem.message);
+            (vec![cannot, format!("next: {}", problem.next)], true)
+        }
+        Some(Storage::Efs(efs)) => (efs_lines(efs), false),
+        Some(Storage::Ebs(ebs)) => (ebs_lines(ebs, &work.volume), false),
+    };
+    let checks = if passed_over { Vec::new() } else { volume(&work.volume) };
+    before.into_iter().chain(checks).collect()
+}
+
+fn efs_lines(efs: &EfsWork) -> Vec<String> {
+    vec![
+        format!(
+            "run {} as root, unless it is mounted (up to {}; again where the network fails)",
+            efs.mount.join(" "),
+            efs.deadline
+        ),
+        format!("write to /etc/fstab: {}", efs.fstab),
+    ]
+}
+
+fn ebs_lines(ebs: &EbsWork, v: &Volume) -> Vec<String> {
+    let target = v.target.display();
+    let mut lines = vec![
+        format!("wait up to {} for the disk {}", ebs.wait, ebs.device),
+        match &ebs.format {
+            Some(format) => {
+                format!("run {} as root where the disk is provably blank", format.join(" "))
+            }
+            None => "make no file system on it (volume.ebs.format is false)".into(),
+        },
+        format!("run {} as root before ext4 is mounted", ebs.check.join(" ")),
+        format!("mount it at {target} (up to {} from the disk to here)", ebs.deadline),
+    ];
+    lines.extend(ebs.grow.iter().map(|grow| {
+        format!("run {} as root where the file system is smaller than the disk", grow.join(" "))
+    }));
+    lines.push(format!("write to /etc/fstab: {}", ebs.fstab));
+    lines
+}
+
+fn home_lines(home: &Home) -> Vec<String> {
+    let skeleton = home.skeleton.iter();
+    let skeleton = skeleton.map(|s| format!("copy to the home what it lacks of {}", s.display()));
+    let directories = home.directories.iter().map(|d| format!("make ~/{}", d.display()));
+    let private = home.private.iter().map(|d| format!("make ~/{} with mode 0700", d.display()));
+    let link = |(name, to): (&std::path::PathBuf, &std::path::PathBuf)| {
+        format!("link ~/{} to {}", name.display(), to.display())
+    };
+    skeleton.chain(directories).chain(private).chain(home.links.iter().map(link)).collect()
 }
 
 fn volume(v: &Volume) -> Vec<String> {

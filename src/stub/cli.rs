@@ -1,23 +1,31 @@
 //! The host's command line: what `agent-stub` understands.
 
-use super::payload::{PayloadError, Script, VARIABLE};
+mod encode;
+mod inspect;
+mod launch;
+mod plan;
+
 use crate::command_line;
-use crate::config::{self, Config, Sources};
-use crate::plan::{self, Facts, Instance, Payload, PayloadState, SandboxUser, Switch};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::fs;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// The kernel takes no environment string longer than this (`execve(2)`, MAX_ARG_STRLEN:
-/// 32 pages), name and terminator included.
-const MAX_VARIABLE: usize = 32 * 4096;
+/// The most that is read of a file that may be a user-data, in bytes.
+const MAX_READ: u64 = super::payload::MAX_SCRIPT + 1;
 
 /// The host's side of the sandbox: hands the user's script over to the guest.
 #[derive(Debug, Parser)]
 #[command(name = "agent-stub", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(after_help = "\
-Examples:
+Examples, for machines:
+  agent-stub render --vm-name default --efs-id fs-0123456789abcdef0 --output user-data
+  agent-stub size                          how much of the 16384 bytes is left
+  agent-stub inspect user-data             what a user-data is and would do
+  agent-stub plan --user-data user-data --config agent.toml
+
+For containers:
   agent-stub encode setup.sh > sandbox.env && podman run --env-file sandbox.env …
   agent-stub decode sandbox.env            the script's length and hash
   agent-stub plan --config agent.toml --bootstrap setup.sh")]
@@ -28,6 +36,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write the user-data that a machine is launched with
+    Render(launch::RenderArgs),
+    /// Tell how a user-data's room is spent, and how much script still fits
+    Size(launch::SizeArgs),
+    /// Tell what a user-data is, holds and would do
+    Inspect(inspect::InspectArgs),
     /// Print the line for a container's --env-file that carries a script
     Encode {
         /// The script
@@ -41,21 +55,42 @@ enum Command {
         #[arg(long)]
         show: bool,
     },
-    /// Print the boot that a config and a script would cause in a sandbox of the contract
-    Plan(PlanArgs),
+    /// Print the boot that a config and a script or user-data would cause
+    Plan(plan::PlanArgs),
 }
 
-#[derive(Debug, Args)]
-struct PlanArgs {
-    /// The agent's configuration (default: none, the built-in one)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The user's script
-    #[arg(long, value_name = "FILE")]
-    bootstrap: Option<PathBuf>,
-    /// Print JSON (schema agent.plan/1)
-    #[arg(long)]
-    json: bool,
+impl Command {
+    /// Options that contradict each other, where the parser cannot see it.
+    fn misuse(&self) -> Option<&'static str> {
+        match self {
+            Self::Render(args) => args.launch.misuse(),
+            Self::Size(args) => args.launch.misuse(),
+            _ => None,
+        }
+    }
+}
+
+/// What a command came to.
+#[derive(Debug, Default)]
+struct Done {
+    /// For standard output.
+    text: Vec<u8>,
+    /// For standard error, a line each.
+    said: Vec<String>,
+    /// It failed.
+    failed: bool,
+}
+
+impl From<Vec<u8>> for Done {
+    fn from(text: Vec<u8>) -> Self {
+        Self { text, ..Self::default() }
+    }
+}
+
+impl From<String> for Done {
+    fn from(text: String) -> Self {
+        text.into_bytes().into()
+    }
 }
 
 /// Runs the command that `arguments` name; returns the exit status.
@@ -64,96 +99,38 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(cli) => cli,
         Err(status) => return status,
     };
+    if let Some(why) = cli.command.misuse() {
+        eprintln!("agent-stub: {why}");
+        return command_line::USAGE;
+    }
     let done = match cli.command {
-        Command::Encode { file } => encode(&file),
-        Command::Decode { file, show } => decode(&file, show),
-        Command::Plan(args) => print_plan(&args),
+        Command::Render(args) => launch::render(&args),
+        Command::Size(args) => launch::size(&args),
+        Command::Inspect(args) => inspect::main(&args),
+        Command::Encode { file } => encode::encode(&file).map(Done::from),
+        Command::Decode { file, show } => encode::decode(&file, show).map(Done::from),
+        Command::Plan(args) => plan::main(&args).map(Done::from),
     };
-    match done {
-        Ok(text) => {
-            use std::io::Write;
-            u8::from(std::io::stdout().write_all(&text).is_err())
-        }
-        Err(e) => {
-            eprintln!("agent-stub: {e}");
-            1
-        }
+    let done = done.unwrap_or_else(|e| Done { said: vec![e], failed: true, ..Done::default() });
+    for line in &done.said {
+        eprintln!("agent-stub: {line}");
     }
+    let written = io::stdout().lock().write_all(&done.text);
+    u8::from(done.failed || written.is_err())
 }
 
-fn read_script(path: &Path) -> Result<Script, String> {
-    let place = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let bytes = fs::read(path).map_err(|e| place(&e))?;
-    Script::from_bytes(bytes).map_err(|e| place(&e))
-}
-
-fn encode(path: &Path) -> Result<Vec<u8>, String> {
-    let line = format!("{VARIABLE}={}\n", read_script(path)?.encode());
-    if line.len() > MAX_VARIABLE {
-        return Err(format!(
-            "{}: the encoded script has {} bytes, an environment variable takes {MAX_VARIABLE}; \
-             mount it as a file and name it in bootstrap.file instead",
-            path.display(),
-            line.len()
-        ));
-    }
-    Ok(line.into_bytes())
-}
-
-fn decode(path: &Path, show: bool) -> Result<Vec<u8>, String> {
-    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let name = format!("{VARIABLE}=");
-    let value = text.lines().rev().find_map(|l| l.strip_prefix(&name)).unwrap_or(&text);
-    match Script::decode(value.as_bytes()) {
-        Ok(Some(script)) if show => Ok(script.bytes().to_vec()),
-        Ok(Some(s)) => Ok(format!("{} bytes, sha256 {}\n", s.bytes().len(), s.sha256()).into()),
-        Ok(None) => Ok(b"no script\n".to_vec()),
-        Err(e) => Err(undecodable(path, &e)),
-    }
-}
-
-fn undecodable(path: &Path, e: &PayloadError) -> String {
-    format!("{}: {e}; encode the script again with `agent-stub encode`", path.display())
-}
-
-fn print_plan(args: &PlanArgs) -> Result<Vec<u8>, String> {
-    let config = match &args.config {
-        Some(path) => config::load(&Sources { environment: Vec::new(), ..Sources::file(path) })
-            .map_err(|e| e.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?,
-        None => Config::default(),
-    };
-    let script = args.bootstrap.as_deref().map(read_script).transpose()?;
-    let plan = plan::resolve(&config, &assumed(&config, script.as_ref()), false);
-    let text = if args.json {
-        serde_json::to_string_pretty(&plan).map_err(|e| e.to_string())? + "\n"
+/// The bytes of `path`, or of standard input where it is `-`.
+fn read_input(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        io::stdin().lock().take(MAX_READ).read_to_end(&mut bytes)
     } else {
-        plan.to_string()
+        fs::File::open(path).and_then(|f| f.take(MAX_READ).read_to_end(&mut bytes))
     };
-    Ok(text.into_bytes())
+    read.map(|_| bytes).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// A sandbox of the contract: what a host can know of a guest that isn't there yet.
-fn assumed(config: &Config, script: Option<&Script>) -> Facts {
-    let name = config.user.name.clone().unwrap_or_else(|| "iteron".into());
-    let home = config.user.home.clone().unwrap_or_else(|| Path::new("/home").join(&name));
-    let uid = config.user.uid.unwrap_or(1000);
-    let gid = config.user.gid.unwrap_or(uid);
-    let state = script.map_or(PayloadState::Absent, |s| PayloadState::Script {
-        bytes: s.bytes().len(),
-        sha256: s.sha256(),
-    });
-    Facts {
-        switch: Switch::Same,
-        instance: Instance { id: "(new)".into(), source: "host; each sandbox has its own".into() },
-        image_path: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into(),
-        mise: Some(config.tools.mise.clone().unwrap_or_else(|| "/usr/local/bin/mise".into())),
-        mise_data: home.join(".local/share/mise"),
-        user_mise_config: Some(home.join(".config/mise/config.toml")),
-        payload: Payload { source: format!("${VARIABLE}"), state },
-        machine: None,
-        user_data_file: None,
-        git_config_count: 0,
-        notes: vec!["assumed: a sandbox of the contract, with a user's own mise config".into()],
-        user: SandboxUser { name, uid, gid, groups: vec![gid], home, shell: "/bin/bash".into() },
-    }
+/// JSON as it is printed.
+fn json(value: &impl serde::Serialize) -> Result<String, String> {
+    serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(|e| e.to_string())
 }

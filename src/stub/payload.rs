@@ -7,7 +7,7 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::engine::{DecodePaddingMode, Engine};
 use flate2::Compression;
-use flate2::read::{GzDecoder, GzEncoder};
+use flate2::read::{GzEncoder, MultiGzDecoder};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io::Read;
@@ -18,6 +18,9 @@ pub const VARIABLE: &str = "MINT_USER_BOOTSTRAP";
 /// The largest script that is unpacked, in bytes. A gzip member of some kilobytes can
 /// swell a thousandfold; no bootstrap script is this long.
 pub const MAX_SCRIPT: u64 = 8 << 20;
+
+/// How gzip data begins (RFC 1952).
+pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// With or without padding: both are in use.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -35,9 +38,17 @@ impl Script {
     /// # Errors
     /// The gzip data is damaged, or unpacks to more than [`MAX_SCRIPT`].
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, PayloadError> {
-        if bytes.starts_with(&[0x1f, 0x8b]) {
+        if bytes.starts_with(GZIP) {
             return inflate(&bytes).map(Self);
         }
+        Self::verbatim(bytes)
+    }
+
+    /// A script of exactly these bytes, whatever they are.
+    ///
+    /// # Errors
+    /// There are more than [`MAX_SCRIPT`].
+    pub fn verbatim(bytes: Vec<u8>) -> Result<Self, PayloadError> {
         if bytes.len() as u64 > MAX_SCRIPT {
             return Err(PayloadError::TooLarge);
         }
@@ -67,16 +78,26 @@ impl Script {
 
     /// The text for [`VARIABLE`]: base64 of the script, or of its gzip where that is shorter.
     pub fn encode(&self) -> String {
-        let plain = STANDARD.encode(&self.0);
-        let mut packed = Vec::new();
-        let read = GzEncoder::new(self.0.as_slice(), Compression::best()).read_to_end(&mut packed);
-        match read {
-            // A script that is itself gzip data must stay packed, else the guest would unpack it.
-            Ok(_) if packed.len() < self.0.len() || self.0.starts_with(&[0x1f, 0x8b]) => {
-                STANDARD.encode(&packed)
-            }
-            _ => plain,
+        let packed = self.packed();
+        match self.plain() {
+            Some(plain) if plain.len() <= packed.len() => plain,
+            _ => packed,
         }
+    }
+
+    /// Base64 of the script as it is, which any tool can read. `None` where it is itself
+    /// gzip data: the reader would unpack it.
+    pub(super) fn plain(&self) -> Option<String> {
+        (!self.0.starts_with(GZIP)).then(|| STANDARD.encode(&self.0))
+    }
+
+    /// Base64 of the script's gzip.
+    pub(super) fn packed(&self) -> String {
+        let mut packed = Vec::new();
+        // Reading from memory into memory doesn't fail; text that cannot be unpacked would
+        // be seen by the reader.
+        let _ = GzEncoder::new(self.0.as_slice(), Compression::best()).read_to_end(&mut packed);
+        STANDARD.encode(&packed)
     }
 
     /// The script itself.
@@ -96,9 +117,10 @@ impl fmt::Debug for Script {
     }
 }
 
-fn inflate(bytes: &[u8]) -> Result<Vec<u8>, PayloadError> {
+/// Unpacks gzip data whole: every member, and nothing behind the last.
+pub(super) fn inflate(bytes: &[u8]) -> Result<Vec<u8>, PayloadError> {
     let mut out = Vec::new();
-    GzDecoder::new(bytes)
+    MultiGzDecoder::new(bytes)
         .take(MAX_SCRIPT + 1)
         .read_to_end(&mut out)
         .map_err(|_| PayloadError::DamagedGzip)?;
@@ -172,6 +194,18 @@ mod tests {
         let mut gz = STANDARD.decode(script(&[b'a'; 4096]).encode()).unwrap();
         gz.truncate(gz.len() - 6);
         assert_eq!(Script::from_bytes(gz).unwrap_err(), PayloadError::DamagedGzip);
+    }
+
+    #[test]
+    fn gzip_is_unpacked_whole_or_not_at_all() {
+        let member = |text: &[u8]| STANDARD.decode(script(text).packed()).unwrap();
+        let two = [member(b"#!/bin/sh\n"), member(b"echo\n")].concat();
+        assert_eq!(script(&two).bytes(), b"#!/bin/sh\necho\n");
+        let more = [member(b"#!/bin/sh\n"), b"rest".to_vec()].concat();
+        assert_eq!(Script::from_bytes(more).unwrap_err(), PayloadError::DamagedGzip);
+        let twice = Script::verbatim(member(b"x")).unwrap();
+        assert_eq!(twice.plain(), None);
+        assert_eq!(Script::decode(twice.encode().as_bytes()).unwrap().unwrap(), twice);
     }
 
     #[test]

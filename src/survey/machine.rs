@@ -24,7 +24,12 @@ pub fn take_in(
     given: Option<Vec<u8>>,
 ) -> Result<(MachineSeen, Option<Script>), Problem> {
     let bytes = given.or(metadata.user_data).unwrap_or_default();
-    let parsed = user_data::parse(&bytes).map_err(|e| unusable(&e))?;
+    let (parsed, undecodable) = match user_data::parse(&bytes) {
+        Ok(parsed) => (parsed, None),
+        // The rest is set up all the same, and the boot fails where the script would run.
+        Err(UserDataError::Payload { error, rest, .. }) => (*rest, Some(error)),
+        Err(e) => return Err(e.problem()),
+    };
     if config.bootstrap.instance.is_none() {
         facts.instance =
             Instance { id: metadata.instance_id.clone(), source: "instance metadata".into() };
@@ -40,13 +45,10 @@ pub fn take_in(
         block_devices: metadata.block_devices,
         parameters: parsed.parameters,
     });
-    let (state, script) = match parsed.script {
-        Ok(None) => (PayloadState::Absent, None),
-        Ok(Some(script)) => (
-            PayloadState::Script { bytes: script.bytes().len(), sha256: script.sha256() },
-            Some(script),
-        ),
-        Err(e) => (PayloadState::Undecodable(e.to_string()), None),
+    let state = match (&undecodable, &parsed.script) {
+        (Some(e), _) => PayloadState::Undecodable(e.to_string()),
+        (None, None) => PayloadState::Absent,
+        (None, Some(s)) => PayloadState::Script { bytes: s.bytes().len(), sha256: s.sha256() },
     };
     let from_user_data = Payload { source: SOURCE.into(), state };
     let elsewhere = !matches!(facts.payload.state, PayloadState::Unread | PayloadState::Absent);
@@ -56,18 +58,16 @@ pub fn take_in(
         (true, _) => facts.payload.state = PayloadState::Ambiguous,
         (false, _) => facts.payload = from_user_data,
     }
-    Ok((seen, script))
+    Ok((seen, parsed.script))
 }
 
 fn words(kind: &Kind) -> String {
     match kind {
         Kind::Empty => "none".into(),
-        Kind::Stub { protocol, template } => format!("stub, protocol {protocol}, {template}"),
+        Kind::Stub { protocol, template } => {
+            format!("stub, protocol {protocol}, {}", template.word())
+        }
         Kind::ParentStub => "stub of the parent system".into(),
         Kind::Script => "script".into(),
     }
-}
-
-fn unusable(e: &UserDataError) -> Problem {
-    Problem::new(e.code(), format!("the user-data cannot be used: {e}"), e.next())
 }

@@ -38,6 +38,7 @@ impl Fake {
 pub(crate) fn mount(point: &str, fstype: &str) -> Mount {
     Mount {
         point: point.into(),
+        device: (0, 0),
         root: "/".into(),
         fstype: fstype.into(),
         source: format!("/dev/{fstype}"),

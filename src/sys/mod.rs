@@ -20,6 +20,7 @@ pub mod kernel;
 pub mod mounts;
 pub mod namespaces;
 pub mod notify;
+pub mod nvme;
 pub mod privilege;
 pub mod process;
 pub mod signals;

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 pub struct Mount {
     /// Where it is mounted.
     pub point: PathBuf,
+    /// Major and minor number of the device; major 0 where no block device is behind it.
+    pub device: (u32, u32),
     /// Which directory of the filesystem is mounted there (a bind mount or a
     /// container volume shows its own directory here).
     pub root: PathBuf,
@@ -51,7 +53,10 @@ fn parse(text: &[u8]) -> Vec<Mount> {
 /// `ID PARENT MAJ:MIN ROOT POINT OPTIONS [TAG…] - TYPE SOURCE SUPER-OPTIONS`
 fn parse_line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&b| b == b' ');
-    let root = unescape(fields.nth(3)?);
+    let device = text(fields.nth(2)?);
+    let (major, minor) = device.split_once(':')?;
+    let device = (major.parse().ok()?, minor.parse().ok()?);
+    let root = unescape(fields.next()?);
     let point = unescape(fields.next()?);
     let own = text(fields.next()?);
     fields.find(|f| *f == b"-")?;
@@ -59,7 +64,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let source = unescape(fields.next()?).to_string_lossy().into_owned();
     let superblock = text(fields.next().unwrap_or_default());
     let options = format!("{own},{superblock}");
-    Some(Mount { point: point.into(), root: root.into(), fstype, source, options })
+    Some(Mount { point: point.into(), device, root: root.into(), fstype, source, options })
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -165,6 +170,7 @@ mod tests {
             ("ext4", Path::new("/vol/data"))
         );
         assert!(!volume.read_only());
+        assert_eq!(volume.device, (0, 5));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 
 use crate::config::value::human;
 use crate::journal::State;
-use crate::journal::tags::Tag;
 use crate::journal::event::{PhaseResult, Problem, ScriptEnd};
 use crate::journal::status::{Boot, Phase, PhaseState, Script, Status, Step};
+use crate::journal::tags::Tag;
 use crate::plan::PhaseName;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;

@@ -2,8 +2,8 @@
 //! The metadata service is the tests' own, as strict as the real one.
 
 use crate::sandbox::Sandbox;
-use crate::util::{Ended, eventually, run};
 use crate::util::metadata::Service;
+use crate::util::{Ended, eventually, run};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -15,7 +15,8 @@ const SCRIPT: &str = "#!/bin/sh\necho \"$MINT_VM_NAME\" >>/mnt/out/ran\n";
 fn stub(payload: &str) -> String {
     format!(
         "#!/bin/bash\nset -euo pipefail\nexport MINT_EFS_ID=\"\"\nexport MINT_PROJECT_DEV=\"\"\nexport MINT_VM_NAME=\"box\"\n\
-         export MINT_IDLE_TIMEOUT=\"45\"\nexport MINT_USER_BOOTSTRAP=\"{payload}\"\n"
+         export MINT_IDLE_TIMEOUT=\"45\"\nexport MINT_USER_BOOTSTRAP=\"{payload}\"\n\
+         exec /usr/local/sbin/mint-bootstrap\n"
     )
 }
 
@@ -33,8 +34,8 @@ impl Machine {
     fn with(user_data: impl AsRef<[u8]>, more: &str) -> Self {
         let service = Service::start(&[]);
         service.change(json!({
-            "instance-id": "i-0123456789abcdef0",
-            "user-data": STANDARD.encode(user_data),
+            "instance_id": "i-0123456789abcdef0",
+            "user_data_base64": STANDARD.encode(user_data),
         }));
         let config = format!(
             "[ec2]\nenabled = true\nendpoints = [\"{}\"]\nrequest_deadline = \"1s\"\ndeadline = \"10s\"\n{more}",
@@ -91,7 +92,7 @@ fn a_later_boot_does_not_repeat_the_script_and_another_instance_does() {
     let again = machine.boot();
     assert_eq!(again["state"], "complete", "{again:#}");
     assert_eq!(machine.runs(), 1);
-    machine.service.change(json!({"instance-id": "i-0fedcba9876543210"}));
+    machine.service.change(json!({"instance_id": "i-0fedcba9876543210"}));
     assert_eq!(machine.boot()["boot"]["instance"], "i-0fedcba9876543210");
     assert_eq!(machine.runs(), 2);
 }
@@ -120,7 +121,10 @@ fn user_data_that_is_none_fails_first() {
     let machine = Machine::with("#cloud-config\nhostname: x\n", "");
     let status = machine.boot();
     assert_eq!(status["state"], "failed", "{status:#}");
-    assert_eq!((&status["phase"], &status["failure_phase"]), (&json!("metadata"), &json!("config")));
+    assert_eq!(
+        (&status["phase"], &status["failure_phase"]),
+        (&json!("metadata"), &json!("config"))
+    );
     assert!(problem(&status, "metadata").starts_with("user-data-"), "{status:#}");
     assert_eq!(machine.runs(), 0);
 }
@@ -170,7 +174,11 @@ fn the_stubs_own_file_is_the_user_data_and_one_boot_is_enough() {
          agent status -q",
     );
     assert_eq!((ended.stdout.as_str(), ended.code()), ("0\n0\n", 0), "{ended:#?}");
-    assert!(machine.sandbox.out("2").contains("one boot is enough"), "{}", machine.sandbox.out("2"));
+    assert!(
+        machine.sandbox.out("2").contains("one boot is enough"),
+        "{}",
+        machine.sandbox.out("2")
+    );
     assert_eq!(machine.runs(), 1);
 }
 
@@ -207,7 +215,7 @@ fn the_service_manager_hears_of_progress_and_readiness_and_the_script_cannot_spe
     assert_eq!(all.first().map(String::as_str), Some("STATUS=metadata …"), "{all:?}");
     assert_eq!(all.last().map(String::as_str), Some("READY=1\nSTATUS=complete"), "{all:?}");
     assert_eq!(machine.sandbox.out("socket"), "none\n");
-    machine.service.change(json!({"user-data": STANDARD.encode("#!/bin/sh\nexit 4\n")}));
+    machine.service.change(json!({"user_data_base64": STANDARD.encode("#!/bin/sh\nexit 4\n")}));
     let all = heard(&machine, "--again");
     assert!(all.last().unwrap().contains("failed: user-script"), "{all:?}");
     assert!(!all.iter().any(|m| m.contains("READY")), "{all:?}");
@@ -229,7 +237,8 @@ fn the_plan_reads_the_metadata_and_shows_no_byte_of_the_script() {
 fn tags_that_cannot_be_written_are_told_and_change_nothing() {
     let machine = Machine::with(stub_of(SCRIPT), "");
     // No role, so no credentials.
-    let ended = machine.run("agent boot 2>/mnt/out/log; echo $?; agent status; agent tags; echo $?");
+    let ended =
+        machine.run("agent boot 2>/mnt/out/log; echo $?; agent status; agent tags; echo $?");
     let lines: Vec<&str> = ended.stdout.lines().collect();
     assert_eq!((lines[0], lines[1]), ("0", "complete"), "{ended:#?}");
     assert!(ended.stdout.contains("mint:bootstrap should be complete"), "{ended:#?}");

@@ -17,16 +17,22 @@ use std::path::Path;
 pub(super) const PROBE: &str = ".agent-probe-";
 
 /// Something is mounted there, and it is the right thing.
-pub(super) fn mount_point(volume: &Volume, kernel: &dyn Kernel) -> Result<Mount, Problem> {
+pub(super) fn mount_point(request: &Request, kernel: &dyn Kernel) -> Result<Mount, Problem> {
+    let volume = &request.volume;
     let target = volume.target.display();
     let table = kernel.mounts().map_err(|e| no_mount_table(&e))?;
     let Some(mount) = mounts::at(&table, &volume.target) else {
+        let lost = request.either(
+            "and what is written there is lost with the container".into(),
+            "what was mounted there is gone again",
+        );
         return Err(Problem::new(
             "volume-not-mounted",
-            format!(
-                "nothing is mounted at {target}: it is the image's own directory, and what is written there is lost with the container"
+            format!("nothing is mounted at {target}: it is the image's own directory, {lost}"),
+            request.either(
+                format!("start the container with -v NAME:{target}:U"),
+                "see what unmounts it: journalctl -b",
             ),
-            format!("start the container with -v NAME:{target}:U"),
         ));
     };
     if let Some(wanted) = &volume.source
@@ -91,14 +97,20 @@ pub(super) fn give_to_user(
         return Err(Problem::new(
             "volume-chown-no-capability",
             format!("{target} cannot be given to the user: the agent lacks {name}"),
-            format!("mount it with :U, or start with --cap-add {name}"),
+            request.either(
+                format!("mount it with :U, or start with --cap-add {name}"),
+                format!("run the agent as root, and leave it {name}"),
+            ),
         ));
     }
     kernel.set_owner(&volume.target, wanted).map_err(|e| {
         Problem::new(
             "volume-chown-failed",
             format!("{target} cannot be given to {}:{}: {e}", wanted.0, wanted.1),
-            "change the owner from outside",
+            request.either(
+                "change the owner from outside".into(),
+                "run chown by hand; an NFS server that squashes root refuses it",
+            ),
         )
     })?;
     Ok(Some(format!("gave {target} to {}:{}", wanted.0, wanted.1)))
@@ -143,9 +155,12 @@ fn owner(request: &Request, kernel: &dyn Kernel) -> Result<(), Problem> {
                 "{target} belongs to {uid}:{gid}, not to the sandbox user {}:{}",
                 request.uid, request.gid
             ),
-            format!(
-                "start the container with -v NAME:{target}:U, or chown the volume's directory to {}:{}",
-                request.uid, request.gid
+            request.either(
+                format!(
+                    "start the container with -v NAME:{target}:U, or chown the volume's directory to {}:{}",
+                    request.uid, request.gid
+                ),
+                format!("say chown = true of this volume, or run chown {}:{} {target}", request.uid, request.gid),
             ),
         ));
     }
@@ -214,9 +229,12 @@ fn not_writable(request: &Request, e: &io::Error) -> (OnFailure, Problem) {
     let problem = Problem::new(
         "volume-not-writable",
         format!("the sandbox user {} cannot write to {target}: {e}", request.uid),
-        format!(
-            "start the container with -v NAME:{target}:U, or give the directory to {}",
-            request.uid
+        request.either(
+            format!(
+                "start the container with -v NAME:{target}:U, or give the directory to {}",
+                request.uid
+            ),
+            format!("say chown = true of this volume, or run chown {} {target}", request.uid),
         ),
     );
     (volume.on_failure(), problem)
@@ -243,9 +261,12 @@ mod tests {
                 required: true,
                 directories: vec![],
                 skeleton: None,
+                efs: None,
+                ebs: None,
             },
             uid: 1000,
             gid: 1000,
+            machine: false,
         }
     }
 
@@ -259,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_healthy_volume_passes() {
-        assert_eq!(code(mount_point(&request().volume, &fake())), "ok");
+        assert_eq!(code(mount_point(&request(), &fake())), "ok");
         assert_eq!(code(owner(&request(), &fake())), "ok");
         assert_eq!(code(space(&request().volume, &fake())), "ok");
     }
@@ -268,28 +289,28 @@ mod tests {
     fn the_images_directory_is_no_volume() {
         let mut kernel = fake();
         kernel.mounts.pop();
-        assert_eq!(code(mount_point(&request().volume, &kernel)), "volume-not-mounted");
+        assert_eq!(code(mount_point(&request(), &kernel)), "volume-not-mounted");
     }
 
     #[test]
     fn the_wrong_thing_in_the_right_place_is_named() {
         let mut r = request();
         r.volume.source = Some("iteron-data".into());
-        assert_eq!(code(mount_point(&r.volume, &fake())), "volume-source");
+        assert_eq!(code(mount_point(&r, &fake())), "volume-source");
         let mut kernel = fake();
         let mut named = mount("/home/iteron", "ext4");
         named.root = "/var/lib/containers/storage/volumes/iteron-data/_data".into();
         kernel.mounts.push(named);
-        assert_eq!(code(mount_point(&r.volume, &kernel)), "ok");
+        assert_eq!(code(mount_point(&r, &kernel)), "ok");
         r.volume.fstype = vec!["xfs".into()];
-        assert_eq!(code(mount_point(&r.volume, &kernel)), "volume-fstype");
+        assert_eq!(code(mount_point(&r, &kernel)), "volume-fstype");
     }
 
     #[test]
     fn read_only_foreign_and_full_are_told_apart() {
         let mut kernel = fake();
         kernel.mounts[1].options = "ro,relatime".into();
-        assert_eq!(code(mount_point(&request().volume, &kernel)), "volume-read-only");
+        assert_eq!(code(mount_point(&request(), &kernel)), "volume-read-only");
         kernel.owner = (0, 0);
         assert_eq!(code(owner(&request(), &kernel)), "volume-foreign-owner");
         kernel.space.free_bytes = 5;
@@ -299,6 +320,27 @@ mod tests {
         assert_eq!(code(space(&request().volume, &kernel)), "volume-full");
         kernel.space.free_inodes = None;
         assert_eq!(code(space(&request().volume, &kernel)), "ok");
+    }
+
+    /// Who administers a machine has no container to start otherwise.
+    #[test]
+    fn a_machine_is_not_told_of_containers() {
+        let machine = Request { machine: true, ..request() };
+        let mut kernel = fake();
+        kernel.owner = (0, 0);
+        let foreign = owner(&machine, &kernel).unwrap_err();
+        let (_, unwritable) = not_writable(&machine, &io::Error::from_raw_os_error(libc::EACCES));
+        kernel.mounts.pop();
+        let gone = mount_point(&machine, &kernel).unwrap_err();
+        let r = Request { volume: Volume { chown: true, ..machine.volume.clone() }, ..machine };
+        let unable = give_to_user(&r, &kernel).unwrap_err();
+        for p in [foreign, unwritable, gone, unable] {
+            let all = format!("{} {}", p.message, p.next);
+            assert!(
+                !all.contains("container") && !all.contains("--cap") && !all.contains(":U"),
+                "{all}"
+            );
+        }
     }
 
     #[test]

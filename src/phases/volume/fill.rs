@@ -74,7 +74,7 @@ fn is_empty(target: &Path) -> bool {
 
 /// Copies files, directories and links; what exists at the destination stays. Returns
 /// how many files were made.
-fn copy_tree(from: &Path, to: &Path, depth: usize) -> io::Result<usize> {
+pub(super) fn copy_tree(from: &Path, to: &Path, depth: usize) -> io::Result<usize> {
     if depth > MAX_DEPTH {
         return Err(io::Error::other("it is nested too deeply"));
     }
