@@ -4,7 +4,7 @@ mod machine;
 mod user;
 
 pub use machine::take_in;
-pub use user::{Who, sandbox_user};
+pub use user::{Who, groups_of, sandbox_user};
 
 use crate::config::Config;
 use crate::plan::{Facts, Instance, Payload, PayloadState, SandboxUser, Switch};

@@ -150,8 +150,7 @@ impl Session {
         let url = self.url(path);
         let mut renewed = false;
         self.endpoint.begin();
-        loop {
-            let Some(allowed) = self.clock.allowance() else { break };
+        while let Some(allowed) = self.clock.allowance() {
             let answer = self.wire.get(&url, &self.token, longest, allowed);
             match self.endpoint.judge("GET", &url, answer) {
                 Ok(answer) if answer.status == 200 => return Ok(Some(answer.body)),
