@@ -175,15 +175,15 @@ pub(super) fn is_placeholder(value: &str) -> bool {
 }
 
 impl Parameters {
-    /// What the variables say that `get` looks up; one without the right form counts as absent.
+    /// What the variables say that `get` looks up, as it is: the plan refuses by name what it
+    /// cannot use. A timeout that is no number counts as absent.
     pub fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
-        let mut parameters = Self::default();
-        for name in PARAMETERS {
-            if let Some(value) = get(name.variable()) {
-                let _ = parameters.set(name, &value);
-            }
+        Self {
+            efs_id: get("MINT_EFS_ID"),
+            project_dev: get("MINT_PROJECT_DEV"),
+            vm_name: get("MINT_VM_NAME"),
+            idle_timeout: get("MINT_IDLE_TIMEOUT").and_then(|minutes| minutes.parse().ok()),
         }
-        parameters
     }
 
     /// The variables that commands of the boot are given.
@@ -374,18 +374,6 @@ mod tests {
             &[digits],
             &["", &digits[1..], &format!("{digits}0"), &digits.replace('a', "g")],
         );
-    }
-
-    #[test]
-    fn of_the_environment_only_what_has_the_form_is_taken() {
-        let taken = Parameters::from_variables(|name| match name {
-            "MINT_PROJECT_DEV" => Some("../../x".into()),
-            "MINT_VM_NAME" => Some("my vm".into()),
-            "MINT_IDLE_TIMEOUT" => Some("soon".into()),
-            _ => None,
-        });
-        let name = Parameters { vm_name: Some("my vm".into()), ..Parameters::default() };
-        assert_eq!(taken, name);
     }
 
     #[test]
