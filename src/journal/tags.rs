@@ -90,8 +90,8 @@ pub fn fold(records: &[Record], boot: &str, wanted: &[(&str, Option<String>)]) -
             Event::TagTried(attempt) if attempt.key == *key => Some((r.at, attempt)),
             _ => None,
         });
-        let last = attempts.clone().last();
-        let written = attempts.filter(|(_, a)| a.problem.is_none()).last();
+        let last = attempts.clone().next_back();
+        let written = attempts.rev().find(|(_, a)| a.problem.is_none());
         let known = written.map(|(_, a)| &a.value);
         // Nobody but the agent writes a failure phase: where none was written, none is there.
         let absent = wanted.is_none() && known.is_none();
