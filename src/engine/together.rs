@@ -1,13 +1,11 @@
 //! Several things at once, in one task: they share what they borrow.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::Poll;
 
 /// Awaits all of `futures` side by side; their results are in their own order.
 pub async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut running: Vec<(Pin<Box<F>>, Option<F::Output>)> =
-        futures.into_iter().map(|future| (Box::pin(future), None)).collect();
+    let mut running: Vec<_> = futures.into_iter().map(|f| (Box::pin(f), None)).collect();
     poll_fn(|cx| {
         for (future, result) in running.iter_mut().filter(|(_, result)| result.is_none()) {
             if let Poll::Ready(value) = future.as_mut().poll(cx) {

@@ -200,8 +200,10 @@ fn efs(efs: &Efs, v: &Volume, facts: &Facts) -> Storage {
             _ => {
                 return refuse(
                     "efs-region",
-                    format!("the region of {id} is not known: there is no instance metadata"),
-                    "switch the instance's metadata on, or write the mount target's address in volume.efs.address",
+                    format!(
+                        "the region of {id} for {target} is not known: there is no instance metadata"
+                    ),
+                    "say enabled = true in [ec2], or write the mount target's address in volume.efs.address",
                 );
             }
         },

@@ -12,6 +12,7 @@ const MISSPELT: &[(&str, &str, &str)] = &[
     ("[[volume]]", "requird = true", "required"),
     ("[[step]]", "comand = \"true\"", "command"),
     ("[health]", "comands = []", "commands"),
+    ("[home]", "privat = []", "private"),
     ("[tools]", "atempts = 3", "attempts"),
     ("[bootstrap]", "git_http = true", "git_https"),
     ("[ec2]", "enabeld = true", "enabled"),

@@ -68,6 +68,9 @@ fn every_key_that_is_a_length_of_time_is_read_as_one() {
         ("[[step]]", "deadline"),
         ("[health]", "deadline"),
         ("[[volume]]\ntarget = \"/a\"\n[volume.mount]", "deadline"),
+        ("[[volume]]\ntarget = \"/a\"\n[volume.efs]", "deadline"),
+        ("[[volume]]\ntarget = \"/a\"\n[volume.ebs]", "wait"),
+        ("[[volume]]\ntarget = \"/a\"\n[volume.ebs]", "deadline"),
     ];
     for (table, key) in keys {
         let line = table.lines().count() + 1;

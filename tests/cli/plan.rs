@@ -132,7 +132,7 @@ fn the_launch_names_disks_in_the_environment() {
     };
     let said = with("fs-0123456789abcdef0", "/dev/sdf");
     assert!(said.contains("wait up to 90 s for the disk /dev/sdf"), "{said}");
-    assert!(said.contains("the region of fs-0123456789abcdef0 is not known"), "{said}");
+    assert!(said.contains("the region of fs-0123456789abcdef0 for /c is not known"), "{said}");
     let said = with("fs-x $(reboot)", "/etc/shadow");
     assert!(said.contains("/c cannot be mounted: MINT_EFS_ID is"), "{said}");
     assert!(said.contains("/b cannot be mounted: MINT_PROJECT_DEV is"), "{said}");

@@ -30,7 +30,7 @@ pub(crate) fn expect_states(seen: &Seen, expected: &[(&str, &str)]) {
     assert_eq!(found, expected, "{:#?}", seen.ended);
 }
 
-fn problem<'a>(seen: &'a Seen) -> &'a Value {
+fn problem(seen: &Seen) -> &Value {
     &seen.phase("provision")["problems"][0]
 }
 

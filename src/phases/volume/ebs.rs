@@ -356,8 +356,9 @@ async fn check(
             return Err(root.quoting(problem, &ran.output));
         }
         (Verdict::Corrected, _) => {
-            let said = ran.output.lines().last().unwrap_or_default();
-            ready.notes.push(format!("e2fsck corrected {node}: {said}"));
+            let note =
+                format!("e2fsck corrected {node}; volume.log tells what (status {})", ran.status);
+            ready.notes.push(note);
         }
         (Verdict::Clean, _) | (Verdict::Bad(_), Stand::Mounted(_)) => {}
     }

@@ -2,6 +2,7 @@
 
 use super::{CLOSED, ID, assert_no_v1, hasty, patient, problem, settings};
 use crate::util::metadata::Service;
+use agent::config::value::endpoint;
 use agent::ec2::imds::{self, Settings};
 use serde_json::json;
 use std::io::{BufRead, BufReader};
@@ -126,12 +127,11 @@ fn endpoints_that_are_none_are_refused_before_anything_is_asked() {
     let began = Instant::now();
     for bad in ["http://instance-data", "https://169.254.169.254", "169.254.169.254"] {
         problem(imds::collect(&patient(&[bad])), "metadata-endpoint", bad);
-        assert!(Settings::check_endpoint(bad).unwrap_err().contains(bad));
     }
     problem(imds::collect(&patient(&[])), "metadata-endpoint", "none is given");
     assert!(began.elapsed() < Duration::from_secs(5));
     for good in Settings::default().endpoints {
-        Settings::check_endpoint(&good).unwrap();
+        assert_eq!(endpoint(&good), Some(good.as_str()));
     }
 }
 
