@@ -36,9 +36,6 @@ pub struct Facts {
     pub notes: Vec<String>,
 }
 
-/// Stands for the region in a plan that is made on the host.
-pub const ANY_REGION: &str = "(of the instance)";
-
 /// An EC2 instance as its metadata describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {

@@ -12,7 +12,7 @@ mod resolve;
 mod storage;
 mod text;
 
-pub use facts::{ANY_REGION, Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch};
+pub use facts::{Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch};
 pub use machine::{HealthWork, Step, stages};
 pub use resolve::{resolve, user_variables};
 pub use storage::{DEVICE, EbsWork, EfsWork, Entry, Storage, VolumeWork, disk_entry};

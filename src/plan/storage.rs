@@ -1,7 +1,7 @@
 //! What stands behind a mount point of a machine: EFS and EBS, resolved with what the
 //! launch said.
 
-use super::facts::{ANY_REGION, Facts};
+use super::facts::Facts;
 use crate::config::value::Span;
 use crate::config::{Ebs, Efs, Volume, is_device, is_file_system};
 use crate::journal::Problem;
@@ -145,6 +145,29 @@ pub(super) fn storage(v: &Volume, facts: &Facts) -> Option<Storage> {
     }
 }
 
+/// The launch names a file system or a disk that no volume takes. Passing it over would call
+/// a machine complete that lacks what was asked for.
+pub(super) fn unserved(volumes: &[Volume], facts: &Facts) -> Option<Problem> {
+    let problem = |variable: &str, value: &str, table: &str| {
+        Problem::new(
+            "launch-unserved",
+            format!(
+                "the launch says {variable}={value}, and no [[volume]] of the configuration takes it"
+            ),
+            format!(
+                "give the machine's configuration a [[volume]] with [volume.{table}], or launch without it"
+            ),
+        )
+    };
+    let efs = launched(facts, |p| p.efs_id.as_ref());
+    if let Some(id) = efs.filter(|_| volumes.iter().all(|v| v.efs.is_none())) {
+        return Some(problem("MINT_EFS_ID", id, "efs").filed_under("efs-mount"));
+    }
+    let device = launched(facts, |p| p.project_dev.as_ref());
+    let device = device.filter(|_| volumes.iter().all(|v| v.ebs.is_none()));
+    device.map(|device| problem("MINT_PROJECT_DEV", device, "ebs"))
+}
+
 /// How long making it ready may take.
 pub(super) fn takes(v: &Volume) -> std::time::Duration {
     let efs = v.efs.as_ref().map(|e| e.deadline.0);
@@ -173,7 +196,6 @@ fn efs(efs: &Efs, v: &Volume, facts: &Facts) -> Storage {
             );
         }
         (None, Some(id)) => match facts.machine.as_ref().map(|m| m.region.as_str()) {
-            Some(ANY_REGION) => format!("{id}.efs.REGION.amazonaws.com"),
             Some(region) if is_region(region) => format!("{id}.efs.{region}.amazonaws.com"),
             _ => {
                 return refuse(
@@ -318,8 +340,6 @@ mod tests {
         nowhere.machine = None;
         assert_eq!(kind(EFS, &nowhere), "skip");
         nowhere.launch.efs_id = Some("fs-01234567".into());
-        let on_host = Machine { region: ANY_REGION.into(), ..Machine::default() };
-        assert_eq!(kind(EFS, &Facts { machine: Some(on_host), ..nowhere.clone() }), "work");
         assert_eq!(kind(EFS, &nowhere), "efs-region");
         let address = format!("{EFS}address = \"fd00::7\"\n");
         assert_eq!(kind(&address, &nowhere), "work");

@@ -10,6 +10,8 @@ const MISSPELT: &[(&str, &str, &str)] = &[
     ("[boot]", "deadlin = \"5m\"", "deadline"),
     ("[init]", "leftover_grce = \"1s\"", "leftover_grace"),
     ("[[volume]]", "requird = true", "required"),
+    ("[[step]]", "comand = \"true\"", "command"),
+    ("[health]", "comands = []", "commands"),
     ("[home]", "privat = []", "private"),
     ("[tools]", "atempts = 3", "attempts"),
     ("[bootstrap]", "git_http = true", "git_https"),
@@ -32,10 +34,6 @@ fn an_unknown_key_of_an_inner_table_is_an_error_at_its_own_place() {
     refused(inline, Some((3, 25)), &["unknown key `fstyp`; did you mean `fstype`?"]);
     let table = "[[volume]]\ntarget = \"/data\"\n[volume.mount]\nsorce = \"a\"\n";
     refused(table, Some((4, 1)), &["unknown key `sorce`; did you mean `source`?"]);
-    let efs = "[[volume]]\ntarget = \"/data\"\n[volume.efs]\nadress = \"a\"\n";
-    refused(efs, Some((4, 1)), &["unknown key `adress`; did you mean `address`?"]);
-    let ebs = "[[volume]]\ntarget = \"/data\"\n[volume.ebs]\nformatt = true\n";
-    refused(ebs, Some((4, 1)), &["unknown key `formatt`; did you mean `format`?"]);
 }
 
 #[test]
@@ -97,6 +95,24 @@ grace = "5s"
 [init]
 grace = "7s"
 leftover_grace = "1s"
+[[step]]
+name = "packages"
+command = ["apt-get", "update"]
+user = "root"
+environment = { A_1 = "x" }
+directory = "/"
+deadline = "10m"
+required = true
+run = "once"
+failure_phase = "packages"
+group = "first"
+attempts = 3
+[[step]]
+name = "skel"
+command = "cp -rn /etc/skel/. ~"
+user = "sandbox"
+run = "every-boot"
+group = ""
 [[volume]]
 target = "~"
 required = true
@@ -111,26 +127,6 @@ on_full = "degrade"
 skeleton = "/etc/skel"
 directories = [".local/bin"]
 mount = { source = "/dev/x", fstype = "ext4", options = ["noatime"], deadline = "30s" }
-[[volume]]
-target = "/mint/user"
-[volume.efs]
-id = "fs-0123456789abcdef0"
-address = "10.0.0.7"
-port = 2049
-deadline = "90s"
-[[volume]]
-target = "/mint/projects"
-[volume.ebs]
-device = "vol-0123456789abcdef0"
-wait = "90s"
-format = true
-grow = true
-deadline = "15m"
-[home]
-skeleton = "/etc/skel"
-directories = ["work"]
-private = [".ssh"]
-links = { projects = "/mint/projects" }
 [tools]
 enabled = "auto"
 mise = "/usr/bin/mise"
@@ -138,6 +134,13 @@ on_failure = "fail"
 deadline = "15m"
 attempts = 3
 pass_environment = ["FOO_*"]
+[health]
+commands = ["git", "/usr/bin/gh"]
+services = ["docker.service"]
+files = ["/etc/ssh/ssh_known_hosts", "~/.profile"]
+mounts = ["~"]
+required = false
+deadline = "30s"
 [bootstrap]
 file = "/run/secrets/bootstrap"
 optional = true

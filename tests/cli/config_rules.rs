@@ -187,3 +187,16 @@ fn a_variable_has_a_name_that_shells_can_read() {
 fn the_home_of_the_user_may_be_a_volume_by_its_short_name() {
     accepted("[[volume]]\ntarget = \"~\"\n");
 }
+
+/// A metadata service is asked at an address: nobody is to be asked where it is.
+#[test]
+fn a_metadata_endpoint_is_an_address() {
+    for bad in ["http://instance-data", "https://169.254.169.254", "169.254.169.254"] {
+        refused(
+            &format!("[ec2]\nendpoints = [\"{bad}\"]\n"),
+            None,
+            &[&format!("ec2.endpoints: \"{bad}\" is not http://ADDRESS[:PORT]")],
+        );
+    }
+    accepted("[ec2]\nendpoints = [\"http://127.0.0.1:8080/\", \"http://[::1]\"]\n");
+}

@@ -2,13 +2,16 @@
 
 use super::super::Parameters;
 use super::super::payload::{Script, VARIABLE};
-use super::super::user_data;
+use super::super::user_data::{self, UserDataError};
 use super::{encode, inspect, json, read_input};
 use crate::config::{self, Config, Sources};
 use crate::plan::{self, Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// Stands for the region, which the instance knows.
+const REGION: &str = "region-of-the-instance";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -45,9 +48,17 @@ pub(super) fn main(args: &PlanArgs) -> Result<String, String> {
         .map_err(|e| e.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     let facts = match &args.user_data {
         Some(path) => {
-            let parsed =
-                user_data::parse(&read_input(path)?).map_err(|e| inspect::unusable(path, &e))?;
-            machine(&config, &parsed)
+            let (said, undecodable) = match user_data::parse(&read_input(path)?) {
+                Ok(parsed) => (parsed, None),
+                // The guest sets up the rest, and fails where the script would run.
+                Err(UserDataError::Payload { error, rest, .. }) => (*rest, Some(error)),
+                Err(e) => return Err(inspect::unusable(path, &e)),
+            };
+            let mut facts = machine(&config, &said);
+            if let Some(e) = undecodable {
+                facts.payload.state = PayloadState::Undecodable(e.to_string());
+            }
+            facts
         }
         None => {
             let script = args.bootstrap.as_deref().map(encode::read_script).transpose()?;
@@ -68,8 +79,7 @@ fn container(config: &Config, script: Option<&Script>) -> Facts {
 fn machine(config: &Config, said: &user_data::Parsed) -> Facts {
     let note = "assumed: an EC2 machine of the contract, with a user's own mise config";
     let parameters: Parameters = said.parameters.clone();
-    let machine =
-        Machine { region: plan::ANY_REGION.into(), block_devices: BTreeMap::new(), parameters };
+    let machine = Machine { region: REGION.into(), block_devices: BTreeMap::new(), parameters };
     let payload = payload("user-data".into(), said.script.as_ref());
     Facts {
         switch: Switch::Change,
