@@ -242,6 +242,14 @@ fn locked(
             format!("the boot's end cannot be written to {journal}: {e}; next: make room there")
         })
     });
+    // What the steps have changed of the user's groups holds for the workload too.
+    if facts.switch == Switch::Change
+        && plan.phases.iter().any(|p| matches!(p.work, Work::Provision { .. }))
+    {
+        let user =
+            plan::SandboxUser { groups: survey::groups_of(&facts.user), ..facts.user.clone() };
+        tell_init(request, &Stand::of(config, &Facts { user, ..facts.clone() }).into());
+    }
     match ended {
         Ok(ended) => conclude(request, &ended, &journal),
         Err(e) => fail(format!("failed: {e}")),

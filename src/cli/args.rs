@@ -187,6 +187,8 @@ pub(super) enum InternalCommand {
     Volume,
     /// Mount one volume: JSON in, JSON out.
     Mount,
+    /// Look for programs and files: JSON in, JSON out.
+    Health,
     /// Answer one question about a volume's storage as root: JSON in, JSON out.
     Storage,
     /// See to the sandbox user's home as that user: JSON in, JSON out.

@@ -3,7 +3,7 @@
 use super::args::InternalCommand;
 use super::print;
 use crate::journal::State;
-use crate::phases::{metadata, volume};
+use crate::phases::{health, metadata, volume};
 use crate::views::status::Text;
 use crate::views::timeline::Timeline;
 use crate::{boot, observe, rehearsal};
@@ -22,6 +22,7 @@ pub(super) fn main(command: InternalCommand) -> u8 {
         InternalCommand::Metadata => answer(metadata::helper),
         InternalCommand::Volume => answer(volume::helper),
         InternalCommand::Mount => answer(volume::mount_helper),
+        InternalCommand::Health => answer(health::helper),
         InternalCommand::Storage => answer(volume::storage_helper),
         InternalCommand::Home => answer(volume::home_helper),
         InternalCommand::Recover { by, config } => {

@@ -6,7 +6,9 @@ use super::health::{self, Health};
 use super::layer::{Layer, MountLayer, VolumeLayer};
 use super::step::{self, Step};
 use super::storage::{self, Ebs, Efs, Home};
-use super::value::{Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode};
+use super::value::{
+    self, Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -426,12 +428,18 @@ fn refuse_contradictions(c: &Config, origin: &str) -> Result<(), ConfigError> {
             "a boot that is stopped needs time to record it: keep boot.grace below init.grace",
         );
     }
-    for address in c.ec2.endpoints.iter().chain(&c.ec2.api) {
+    if let Some(bad) = c.ec2.endpoints.iter().find(|e| value::endpoint(e).is_none()) {
+        return refuse(
+            format!("ec2.endpoints: {bad:?} is not http://ADDRESS[:PORT] with an IP address"),
+            "write one such as \"http://169.254.169.254\" or \"http://[fd00:ec2::254]\"",
+        );
+    }
+    if let Some(address) = &c.ec2.api {
         let host = address.strip_prefix("http://").or_else(|| address.strip_prefix("https://"));
         if host.is_none_or(|h| h.is_empty() || h.contains(['@', '?', '#', ' '])) {
             return refuse(
                 format!("ec2: {address:?} is no address of a service"),
-                "write one such as \"http://169.254.169.254\"",
+                "write one such as \"https://ec2.eu-central-1.api.aws\"",
             );
         }
     }

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// A length of time, written `"90s"`, `"10m"`, `"1h 30m"`. Zero and negative ones are
@@ -80,6 +81,20 @@ impl Serialize for Span {
 /// It is not a number.
 pub fn span_from_millis<'de, D: Deserializer<'de>>(d: D) -> Result<Span, D::Error> {
     u64::deserialize(d).map(|ms| Span(Duration::from_millis(ms)))
+}
+
+/// The base of the URLs of a metadata endpoint, without a slash at the end; `None` where
+/// `text` is not `http://ADDRESS[:PORT]`. A name is refused: it would be resolved by whoever
+/// answers for the network, and by loadable parts of the C library that a static program
+/// must not load.
+pub fn endpoint(text: &str) -> Option<&str> {
+    let base = text.strip_suffix('/').unwrap_or(text);
+    let authority = base.strip_prefix("http://")?;
+    let with_port = authority.parse::<SocketAddr>().is_ok_and(|a| a.port() != 0);
+    let v4 = authority.parse::<Ipv4Addr>().is_ok();
+    let bracketed = authority.strip_prefix('[').and_then(|a| a.strip_suffix(']'));
+    let v6 = bracketed.is_some_and(|a| a.parse::<Ipv6Addr>().is_ok());
+    (with_port || v4 || v6).then_some(base)
 }
 
 /// A number of bytes, written `"64MiB"`, `"1GB"` or as a bare number.
@@ -193,6 +208,27 @@ mod tests {
         assert_eq!(Span::parse("250ms").unwrap().0, Duration::from_millis(250));
         for bad in ["", "10", "ten", "0s", "-5s", "9000h"] {
             assert!(Span::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_addresses_over_plain_http() {
+        for good in ["http://169.254.169.254", "http://[fd00:ec2::254]", "http://127.0.0.1:8080/"] {
+            assert_eq!(endpoint(good), Some(good.trim_end_matches('/')), "{good}");
+        }
+        for bad in [
+            "169.254.169.254",
+            "https://169.254.169.254",
+            "http://instance-data",
+            "http://169.254.169.254/latest",
+            "http://me:pw@169.254.169.254",
+            "http://169.254.169.254:0",
+            "http://fd00:ec2::254",
+            "http://[169.254.169.254]",
+            "http://",
+            "",
+        ] {
+            assert_eq!(endpoint(bad), None, "{bad}");
         }
     }
 

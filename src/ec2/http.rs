@@ -102,6 +102,7 @@ impl fmt::Display for NoAnswer {
 pub struct Client {
     agent: Agent,
     endpoint: Endpoint,
+    proxied: bool,
 }
 
 impl Client {
@@ -111,6 +112,7 @@ impl Client {
         let proxy = proxy_for(&endpoint.scheme, &endpoint.name, |name| std::env::var(name).ok())
             .map(|url| usable(&url))
             .transpose()?;
+        let proxied = proxy.is_some();
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -118,7 +120,7 @@ impl Client {
             .user_agent(concat!("agent/", env!("CARGO_PKG_VERSION")))
             .build();
         let agent = Agent::with_parts(config, DefaultConnector::new(), Names::of_this_system());
-        Ok(Self { agent, endpoint })
+        Ok(Self { agent, endpoint, proxied })
     }
 
     /// Sends `body` with these headers (`Host` among them). Half of `limit` at most goes to
@@ -170,6 +172,7 @@ impl Client {
             Error::Io(e) if e.to_string().contains(CERTIFICATE) => {
                 NoAnswer::Untrusted(e.to_string())
             }
+            Error::Io(e) if self.proxied => NoAnswer::Proxy(e.to_string()),
             Error::Io(e) => NoAnswer::Connection(e.to_string()),
             Error::ConnectionFailed => NoAnswer::Connection("it failed".into()),
             other => match other.to_string() {

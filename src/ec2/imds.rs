@@ -52,22 +52,6 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Checks one endpoint as it is written.
-    ///
-    /// # Errors
-    /// What an endpoint must look like. A name is refused: it would be resolved by whoever
-    /// answers for the network, and by the C library's loadable parts, which a static
-    /// program cannot have.
-    pub fn check_endpoint(text: &str) -> Result<(), String> {
-        shape::endpoint(text).map(drop).ok_or_else(|| {
-            format!(
-                "{text:?} is no endpoint of a metadata service; write http://ADDRESS[:PORT] with an IP address, such as \"http://169.254.169.254\" or \"http://[fd00:ec2::254]\""
-            )
-        })
-    }
-}
-
 /// What an instance is told of itself.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {

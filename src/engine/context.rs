@@ -108,13 +108,14 @@ impl<'a> Context<'a> {
         &self.facts.user
     }
 
-    /// Whom a command becomes; `None` where the agent is that user already.
+    /// Whom a command becomes; `None` where the agent is that user already. The groups are
+    /// read anew: a provisioning step may have put the user into one.
     pub fn credentials(&self) -> Option<Credentials> {
         let user = self.user();
         (self.facts.switch == Switch::Change).then(|| Credentials {
             uid: user.uid,
             gid: user.gid,
-            groups: user.groups.iter().map(|g| Gid::from_raw(*g)).collect(),
+            groups: survey::groups_of(user).into_iter().map(Gid::from_raw).collect(),
         })
     }
 

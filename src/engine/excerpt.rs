@@ -13,7 +13,12 @@ pub fn excerpt(text: &str) -> String {
     let text = text.trim();
     let skip = text.chars().count().saturating_sub(LONGEST);
     let tail: String = text.chars().skip(skip).filter(|c| !c.is_control() || *c == '\n').collect();
-    if skip > 0 { format!("…{tail}") } else { tail }
+    match (skip, tail.split_once('\n')) {
+        (0, _) => tail,
+        // The rest of a line that was cut tells less than the whole ones behind it.
+        (_, Some((_, whole))) if whole.len() > tail.len() / 2 => format!("… {whole}"),
+        _ => format!("…{tail}"),
+    }
 }
 
 /// A text without the control sequences that colour it on a terminal (ECMA-48, CSI).
@@ -37,5 +42,8 @@ mod tests {
         let long = excerpt(&"x".repeat(LONGEST + 5));
         assert_eq!(long.chars().count(), LONGEST + 1);
         assert!(long.starts_with('…'));
+        let lines = format!("{}\nlast {}", "x".repeat(LONGEST), "y".repeat(LONGEST / 2));
+        assert!(excerpt(&lines).starts_with("… last y"));
+        assert!(excerpt(&format!("{}\nlast", "x".repeat(LONGEST))).starts_with("…x"));
     }
 }

@@ -13,6 +13,7 @@ mod helper;
 mod progress;
 pub mod redact;
 pub mod retry;
+pub mod together;
 
 pub use cancel::Cancel;
 pub use context::{Context, Held};
@@ -97,6 +98,9 @@ pub async fn run(cx: &mut Context<'_>) -> io::Result<BootEnded> {
         ended.outcome = Outcome::Failed;
         ended.phase = Some(phase.name);
         break;
+    }
+    if ended.outcome != Outcome::Failed {
+        phases::health::remember(cx);
     }
     ended.elapsed_ms = millis(began.elapsed());
     cx.place.journal.append_durably(Event::BootEnded(ended.clone()))?;

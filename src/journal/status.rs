@@ -251,7 +251,9 @@ pub fn fold(records: &[Record], observer: &Observer<'_>) -> Status {
             }
             Event::PhaseBegan { phase } => enter(&mut status, *phase, record.at),
             Event::PhaseEnded(ended) => leave(&mut status, ended),
-            Event::StepsPlanned { steps } => status.steps = steps.iter().map(planned).collect(),
+            Event::StepsPlanned { steps } => {
+                status.steps = steps.iter().map(|name| planned(name)).collect()
+            }
             Event::StepBegan(run) => {
                 if let Some(step) = status.steps.iter_mut().find(|s| s.name == run.step) {
                     step.state = PhaseState::Running;
@@ -310,9 +312,9 @@ fn enter(status: &mut Status, name: PhaseName, at: Timestamp) {
     }
 }
 
-fn planned(name: &String) -> Step {
+fn planned(name: &str) -> Step {
     Step {
-        name: name.clone(),
+        name: name.to_owned(),
         state: PhaseState::Pending,
         began: None,
         elapsed_ms: None,

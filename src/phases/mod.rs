@@ -5,7 +5,9 @@
 //! done), and a line below.
 
 pub mod bootstrap;
+pub mod health;
 pub mod metadata;
+pub mod provision;
 pub mod tools;
 pub mod volume;
 
@@ -18,9 +20,10 @@ pub async fn run(work: &Work, cx: &mut Context<'_>) -> Report {
         Work::Skip { reason } => Report::skipped(reason.clone()),
         Work::Refuse { problem } => Report::failed(problem.clone()),
         Work::Metadata(metadata) => metadata::run(metadata, cx).await,
-        Work::Provision { .. } | Work::Health(_) => Report::skipped("not yet"),
+        Work::Provision { steps } => provision::run(steps, cx).await,
         Work::Volumes { volumes, home } => volume::run(volumes, home, cx).await,
         Work::Tools(tools) => tools::run(tools, cx).await,
+        Work::Health(health) => health::run(health, cx).await,
         Work::Script(script) => bootstrap::run(script, cx).await,
         Work::NoScript { again } => bootstrap::none_given(*again, cx),
     }

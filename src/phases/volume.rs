@@ -125,7 +125,7 @@ async fn one(work: &VolumeWork, cx: &Context<'_>) -> Result<Answer, Problem> {
 
 /// In a helper: a server that has gone hangs whoever looks at the owner.
 async fn give(request: &Request, cx: &Context<'_>) -> Result<Option<String>, Problem> {
-    let ask = Ask::Give(request.clone());
+    let ask = Ask::Give(Box::new(request.clone()));
     let given: Result<Given, _> = cx.helper("storage", &ask, false, CHECKS_TAKE).await;
     given.map_err(|e| no_answer(request, "giving away", e))?
 }

@@ -144,6 +144,9 @@ fn volume_deadline(config: &Config) -> Span {
 }
 
 fn volumes(config: &Config, facts: &Facts) -> Work {
+    if let Some(problem) = storage::unserved(&config.volumes, facts) {
+        return Work::Refuse { problem };
+    }
     if config.volumes.is_empty() && config.home.is_empty() {
         return Work::Skip { reason: "no volume is declared".into() };
     }

@@ -145,6 +145,29 @@ pub(super) fn storage(v: &Volume, facts: &Facts) -> Option<Storage> {
     }
 }
 
+/// The launch names a file system or a disk that no volume takes. Passing it over would call
+/// a machine complete that lacks what was asked for.
+pub(super) fn unserved(volumes: &[Volume], facts: &Facts) -> Option<Problem> {
+    let problem = |variable: &str, value: &str, table: &str| {
+        Problem::new(
+            "launch-unserved",
+            format!(
+                "the launch says {variable}={value}, and no [[volume]] of the configuration takes it"
+            ),
+            format!(
+                "give the machine's configuration a [[volume]] with [volume.{table}], or launch without it"
+            ),
+        )
+    };
+    let efs = launched(facts, |p| p.efs_id.as_ref());
+    if let Some(id) = efs.filter(|_| volumes.iter().all(|v| v.efs.is_none())) {
+        return Some(problem("MINT_EFS_ID", id, "efs").filed_under("efs-mount"));
+    }
+    let device = launched(facts, |p| p.project_dev.as_ref());
+    let device = device.filter(|_| volumes.iter().all(|v| v.ebs.is_none()));
+    device.map(|device| problem("MINT_PROJECT_DEV", device, "ebs"))
+}
+
 /// How long making it ready may take.
 pub(super) fn takes(v: &Volume) -> std::time::Duration {
     let efs = v.efs.as_ref().map(|e| e.deadline.0);
@@ -177,8 +200,10 @@ fn efs(efs: &Efs, v: &Volume, facts: &Facts) -> Storage {
             _ => {
                 return refuse(
                     "efs-region",
-                    format!("the region of {id} is not known: there is no instance metadata"),
-                    "switch the instance's metadata on, or write the mount target's address in volume.efs.address",
+                    format!(
+                        "the region of {id} for {target} is not known: there is no instance metadata"
+                    ),
+                    "say enabled = true in [ec2], or write the mount target's address in volume.efs.address",
                 );
             }
         },

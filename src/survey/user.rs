@@ -92,6 +92,11 @@ pub fn sandbox_user(config: &Config) -> Who {
     Who { user: SandboxUser { name, uid, gid, groups, home, shell }, unknown, notes }
 }
 
+/// The groups that the user has by now: a provisioning step may have changed them.
+pub fn groups_of(user: &SandboxUser) -> Vec<u32> {
+    Database::read(Path::new("/")).groups_of(&user.name, user.gid)
+}
+
 /// Whose sandbox it is where nothing is written.
 fn usual(config: &Config, database: &Database) -> Option<Account> {
     let names: &[&str] = if config.ec2.enabled { LOGIN_USERS } else { &[CONTRACT_USER] };

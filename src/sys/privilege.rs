@@ -18,6 +18,8 @@ pub enum Need {
     Chown,
     /// Send signals to processes of another user.
     Kill,
+    /// Grow a mounted ext4.
+    SysResource,
 }
 
 impl Need {
@@ -29,6 +31,7 @@ impl Need {
             Need::SetGid => "CAP_SETGID",
             Need::Chown => "CAP_CHOWN",
             Need::Kill => "CAP_KILL",
+            Need::SysResource => "CAP_SYS_RESOURCE",
         }
     }
 
@@ -39,6 +42,7 @@ impl Need {
             Need::SetGid => Capability::CAP_SETGID,
             Need::Chown => Capability::CAP_CHOWN,
             Need::Kill => Capability::CAP_KILL,
+            Need::SysResource => Capability::CAP_SYS_RESOURCE,
         }
     }
 }

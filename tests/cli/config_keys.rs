@@ -10,6 +10,9 @@ const MISSPELT: &[(&str, &str, &str)] = &[
     ("[boot]", "deadlin = \"5m\"", "deadline"),
     ("[init]", "leftover_grce = \"1s\"", "leftover_grace"),
     ("[[volume]]", "requird = true", "required"),
+    ("[[step]]", "comand = \"true\"", "command"),
+    ("[health]", "comands = []", "commands"),
+    ("[home]", "privat = []", "private"),
     ("[tools]", "atempts = 3", "attempts"),
     ("[bootstrap]", "git_http = true", "git_https"),
     ("[ec2]", "enabeld = true", "enabled"),
@@ -92,6 +95,24 @@ grace = "5s"
 [init]
 grace = "7s"
 leftover_grace = "1s"
+[[step]]
+name = "packages"
+command = ["apt-get", "update"]
+user = "root"
+environment = { A_1 = "x" }
+directory = "/"
+deadline = "10m"
+required = true
+run = "once"
+failure_phase = "packages"
+group = "first"
+attempts = 3
+[[step]]
+name = "skel"
+command = "cp -rn /etc/skel/. ~"
+user = "sandbox"
+run = "every-boot"
+group = ""
 [[volume]]
 target = "~"
 required = true
@@ -113,6 +134,13 @@ on_failure = "fail"
 deadline = "15m"
 attempts = 3
 pass_environment = ["FOO_*"]
+[health]
+commands = ["git", "/usr/bin/gh"]
+services = ["docker.service"]
+files = ["/etc/ssh/ssh_known_hosts", "~/.profile"]
+mounts = ["~"]
+required = false
+deadline = "30s"
 [bootstrap]
 file = "/run/secrets/bootstrap"
 optional = true

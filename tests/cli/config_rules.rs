@@ -33,6 +33,67 @@ fn a_mount_needs_a_source_and_a_type() {
 }
 
 #[test]
+fn a_mount_point_holds_one_thing() {
+    let volume = "[[volume]]\ntarget = \"/data\"\n";
+    refused(
+        &format!("{volume}[volume.efs]\n[volume.ebs]\n"),
+        None,
+        &["volume /data: `efs` and `ebs` stand beside each other; one mount point holds one"],
+    );
+    let mount = "mount = { source = \"x\", fstype = \"tmpfs\" }\n";
+    refused(&format!("{volume}{mount}[volume.ebs]\n"), None, &["`mount` and `ebs` stand beside"]);
+    refused(
+        "[[volume]]\ntarget = \"/\"\n[volume.ebs]\n",
+        None,
+        &["volume /: nothing is mounted over the root"],
+    );
+    accepted(&format!("{volume}[volume.efs]\n"));
+    accepted(&format!("{volume}[volume.ebs]\n"));
+}
+
+/// They become parts of a host name, of a path, and of a command line.
+#[test]
+fn what_a_volume_is_made_of_has_a_form() {
+    let table = |kind: &str, line: &str| {
+        format!("[[volume]]\ntarget = \"/data\"\n[volume.{kind}]\n{line}\n")
+    };
+    for bad in ["", "fs-", "efs-01234567", "fs-0123456G", "fs-01234567:/", "fs-01234567 -o x"] {
+        let expected = format!("volume /data: efs.id {bad:?} is no file system's id");
+        refused(&table("efs", &format!("id = {bad:?}")), None, &[&expected]);
+    }
+    for bad in ["", "a:/", "a b", "-o", "a,port=1", "10.0.0.7:2049"] {
+        let expected = format!("efs.address {bad:?} is no host name or IP address");
+        refused(&table("efs", &format!("address = {bad:?}")), None, &[&expected]);
+    }
+    for good in ["10.0.0.7", "fd00::7", "nfs.internal"] {
+        accepted(&table("efs", &format!("address = {good:?}")));
+    }
+    refused(&table("efs", "port = 0"), None, &["efs.port is 0; leave it out for 2049"]);
+    for bad in ["", "/etc/passwd", "/dev/../etc/passwd", "vol-", "vol-0123456G", "s d f"] {
+        let expected = format!("volume /data: ebs.device {bad:?} names no device");
+        refused(&table("ebs", &format!("device = {bad:?}")), None, &[&expected]);
+    }
+    for good in ["/dev/sdf", "sdf", "vol-0123456789abcdef0", "/dev/disk/by-id/nvme-x_y.1"] {
+        accepted(&table("ebs", &format!("device = {good:?}")));
+    }
+}
+
+#[test]
+fn what_the_home_must_hold_lies_in_it() {
+    for bad in ["..", "../x", "/etc", ""] {
+        for key in ["directories", "private"] {
+            let expected = format!("home.{key}: \"{bad}\" leaves the home");
+            refused(&format!("[home]\n{key} = [\"ok\", {bad:?}]\n"), None, &[&expected]);
+        }
+        let expected = format!("home.links: \"{bad}\" leaves the home");
+        refused(&format!("[home.links]\n{bad:?} = \"/x\"\n"), None, &[&expected]);
+    }
+    refused("[home.links]\nx = \"\"\n", None, &["home.links: \"x\" leads nowhere"]);
+    refused("[home]\nskeleton = \"skel\"\n", None, &["home.skeleton \"skel\" is relative"]);
+    accepted("[home]\nskeleton = \"\"\n[home.links]\n\"a/b\" = \"../c\"\n");
+}
+
+#[test]
 fn every_path_is_absolute() {
     refused(
         "[[volume]]\ntarget = \"data\"\n",
@@ -125,4 +186,17 @@ fn a_variable_has_a_name_that_shells_can_read() {
 #[test]
 fn the_home_of_the_user_may_be_a_volume_by_its_short_name() {
     accepted("[[volume]]\ntarget = \"~\"\n");
+}
+
+/// A metadata service is asked at an address: nobody is to be asked where it is.
+#[test]
+fn a_metadata_endpoint_is_an_address() {
+    for bad in ["http://instance-data", "https://169.254.169.254", "169.254.169.254"] {
+        refused(
+            &format!("[ec2]\nendpoints = [\"{bad}\"]\n"),
+            None,
+            &[&format!("ec2.endpoints: \"{bad}\" is not http://ADDRESS[:PORT]")],
+        );
+    }
+    accepted("[ec2]\nendpoints = [\"http://127.0.0.1:8080/\", \"http://[::1]\"]\n");
 }

@@ -20,6 +20,11 @@ fn a_value_of_a_wrong_type_is_an_error() {
         ("[bootstrap]\nenvironment = [\"A\"]\n", (2, 15), "this is a list"),
         ("[boot]\non_failure = 1\n", (2, 14), ""),
         ("[[volume]]\ntarget = 1\n", (2, 10), "expected "),
+        ("[[step]]\ncommand = 1\n", (2, 11), "expected a list of words, or a text for the shell"),
+        ("[[step]]\ncommand = [\"a\", 1]\n", (2, 17), "expected a "),
+        ("[[step]]\nattempts = \"3\"\n", (2, 12), "expected a whole number"),
+        ("[[step]]\nenvironment = { A = 1 }\n", (2, 21), "expected a "),
+        ("[health]\ncommands = \"git\"\n", (2, 12), "expected a list"),
         ("[[volume]]\nmin_inodes = \"5\"\n", (2, 14), "expected a whole number"),
         ("boot = 3\n", (1, 8), "expected a table"),
     ];
@@ -60,7 +65,12 @@ fn every_key_that_is_a_length_of_time_is_read_as_one() {
         ("[init]", "leftover_grace"),
         ("[tools]", "deadline"),
         ("[bootstrap]", "deadline"),
+        ("[[step]]", "deadline"),
+        ("[health]", "deadline"),
         ("[[volume]]\ntarget = \"/a\"\n[volume.mount]", "deadline"),
+        ("[[volume]]\ntarget = \"/a\"\n[volume.efs]", "deadline"),
+        ("[[volume]]\ntarget = \"/a\"\n[volume.ebs]", "wait"),
+        ("[[volume]]\ntarget = \"/a\"\n[volume.ebs]", "deadline"),
     ];
     for (table, key) in keys {
         let line = table.lines().count() + 1;
@@ -102,6 +112,8 @@ fn an_unknown_word_is_an_error_in_every_key_that_takes_one_of_a_few() {
         ("[bootstrap]", "retry", "always", "valid here: never, next-boot"),
         ("[log]", "format", "xml", "valid here: text, json"),
         ("[log]", "level", "warning", "did you mean `warn`?"),
+        ("[[step]]", "run", "onec", "did you mean `once`?"),
+        ("[[step]]", "run", "never", "valid here: every-boot, once"),
         ("[[volume]]", "on_full", "ignore", "valid here: fail, degrade"),
     ];
     for (table, key, word, hint) in cases {

@@ -89,6 +89,19 @@ fn a_variable_of_another_form_is_an_error() {
 }
 
 #[test]
+fn steps_and_volumes_are_no_matter_for_a_variable() {
+    for name in ["AGENT__STEP__NAME", "AGENT__VOLUME__TARGET"] {
+        plan("", &[(name, "x")]).expect(1).says("cannot be set by a variable");
+    }
+}
+
+#[test]
+fn health_can_be_said_by_a_variable() {
+    let json = plan("", &[("AGENT__HEALTH__COMMANDS", "[\"git\"]")]).expect(0).json();
+    assert_eq!(phase(&json, "drift-check")["work"]["commands"], serde_json::json!(["git"]));
+}
+
+#[test]
 fn a_bad_value_of_a_variable_is_an_error() {
     let cases = [
         ("AGENT__BOOT__DEADLINE", "soon", "is not a length of time"),

@@ -15,6 +15,7 @@ mod util;
 mod config_files;
 mod config_keys;
 mod config_rules;
+mod config_steps;
 mod config_values;
 mod environment;
 mod help;

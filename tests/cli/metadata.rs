@@ -12,7 +12,6 @@ use crate::util::metadata::Service;
 use agent::config::value::Span;
 use agent::ec2::imds::{ImdsError, Settings};
 use agent::journal::Problem;
-use std::net::TcpListener;
 use std::time::Duration;
 
 const ID: &str = "i-0123456789abcdef0";
@@ -24,7 +23,7 @@ fn patient(endpoints: &[&str]) -> Settings {
 
 /// Just time enough to see that nothing will come.
 fn hasty(endpoints: &[&str]) -> Settings {
-    settings(endpoints, 700, 2_500)
+    settings(endpoints, 1_000, 4_000)
 }
 
 fn settings(endpoints: &[&str], request_ms: u64, total_ms: u64) -> Settings {
@@ -35,11 +34,8 @@ fn settings(endpoints: &[&str], request_ms: u64, total_ms: u64) -> Settings {
     }
 }
 
-/// An address where nothing listens.
-fn closed() -> String {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    format!("http://127.0.0.1:{port}")
-}
+/// An address where nothing listens: stand-ins have their free ports on 127.0.0.1.
+const CLOSED: &str = "http://127.0.0.2:1";
 
 /// The problem of a failure, with its code checked and its evidence naming `seen`.
 #[track_caller]

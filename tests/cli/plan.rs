@@ -54,6 +54,90 @@ fn the_text_names_user_phases_and_policies() {
     assert_eq!(ended.stderr, "");
 }
 
+/// What a machine has beside a container.
+const STORAGE: &str =
+    "volume = []\n[home]\nprivate = [\".ssh\"]\nlinks = { projects = \"/mint/projects\" }\n";
+
+const DISKS: &str = "\
+[[volume]]\ntarget = \"/mint/user\"\n[volume.efs]\naddress = \"10.0.0.7\"\nport = 2050\n\
+[[volume]]\ntarget = \"/mint/projects\"\n[volume.ebs]\ndevice = \"/dev/sdf\"\nformat = true\n\
+[[volume]]\ntarget = \"/mint/more\"\n[volume.ebs]\ndevice = \"vol-0123456789abcdef0\"\ngrow = false\n\
+[[volume]]\ntarget = \"/mint/none\"\n[volume.efs]\n";
+
+#[test]
+fn the_text_tells_what_is_done_to_disks_and_servers() {
+    let ended = plan(DISKS, false, None).expect(0);
+    let mount = "mount -t nfs4 -o nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport,port=2050 10.0.0.7:/ /mint/user";
+    for part in [
+        &format!("run {mount} as root, unless it is mounted (up to 90 s;"),
+        "write to /etc/fstab: 10.0.0.7:/ /mint/user nfs4 nfsvers=4.1,",
+        "noresvport,port=2050,_netdev,nofail 0 0\n",
+        "wait up to 90 s for the disk /dev/sdf\n",
+        "run mkfs.ext4 -m 1 -E nodiscard -L projects DEVICE as root where the disk is provably blank",
+        "run e2fsck -p DEVICE as root before ext4 is mounted",
+        "run resize2fs DEVICE as root where the file system is smaller than the disk",
+        "write to /etc/fstab: UUID=UUID /mint/projects ext4 defaults,nofail 0 2",
+        "check /mint/projects: is a mount point, belongs to the user (else given)",
+        "wait up to 90 s for the disk vol-0123456789abcdef0\n",
+        "make no file system on it (volume.ebs.format is false)",
+        "skipped: no EFS file system is given for /mint/none (MINT_EFS_ID)",
+    ] {
+        assert!(ended.stdout.contains(part), "{part:?}: {ended:#?}");
+    }
+    assert_eq!(ended.stdout.matches("run resize2fs").count(), 1, "{ended:#?}");
+    assert!(!ended.stdout.contains("check /mint/none"), "{ended:#?}");
+}
+
+#[test]
+fn the_json_has_the_commands_and_the_lines_of_fstab() {
+    let json = plan(DISKS, true, None).expect(0).json();
+    let volumes = json["phases"][0]["work"]["volumes"].as_array().unwrap().clone();
+    let storage: Vec<_> = volumes.iter().map(|v| &v["storage"]).collect();
+    assert_eq!(storage[0]["kind"], "efs");
+    assert_eq!(storage[0]["mount"][0], "mount");
+    assert!(storage[0]["fstab"].as_str().unwrap().starts_with("10.0.0.7:/ /mint/user nfs4 "));
+    assert_eq!(storage[1]["kind"], "ebs");
+    assert_eq!(storage[1]["wait"], 90_000);
+    assert_eq!(storage[1]["format"][0], "mkfs.ext4");
+    assert_eq!(storage[1]["fstab"], "UUID=UUID /mint/projects ext4 defaults,nofail 0 2");
+    assert!(storage[2]["format"].is_null() && storage[2]["grow"].is_null());
+    assert_eq!(storage[3]["kind"], "skip");
+    assert_eq!(volumes[1]["target"], "/mint/projects");
+}
+
+#[test]
+fn a_home_without_a_volume_is_seen_to_all_the_same() {
+    let ended = plan(STORAGE, false, None).expect(0);
+    for part in [
+        "1. volume  (deadline 60 s)",
+        "make ~/.ssh with mode 0700",
+        "link ~/projects to /mint/projects",
+    ] {
+        assert!(ended.stdout.contains(part), "{part:?}: {ended:#?}");
+    }
+    let none = plan("volume = []\n", false, None).expect(0);
+    assert!(none.stdout.contains("skipped: no volume is declared"), "{none:#?}");
+}
+
+/// The stub exports what the launch said.
+#[test]
+fn the_launch_names_disks_in_the_environment() {
+    let dir = fresh();
+    let text = "[[volume]]\ntarget = \"/a\"\n[volume.efs]\naddress = \"nfs.internal\"\n[[volume]]\ntarget = \"/b\"\n[volume.ebs]\n[[volume]]\ntarget = \"/c\"\n[volume.efs]\n";
+    let path = file(dir.path(), "agent.toml", text);
+    let with = |efs: &str, disk: &str| {
+        let mut command = agent(&["plan", "--config", path.to_str().unwrap()]);
+        command.env("MINT_EFS_ID", efs).env("MINT_PROJECT_DEV", disk);
+        run(command).expect(0).stdout
+    };
+    let said = with("fs-0123456789abcdef0", "/dev/sdf");
+    assert!(said.contains("wait up to 90 s for the disk /dev/sdf"), "{said}");
+    assert!(said.contains("the region of fs-0123456789abcdef0 for /c is not known"), "{said}");
+    let said = with("fs-x $(reboot)", "/etc/shadow");
+    assert!(said.contains("/c cannot be mounted: MINT_EFS_ID is"), "{said}");
+    assert!(said.contains("/b cannot be mounted: MINT_PROJECT_DEV is"), "{said}");
+}
+
 #[test]
 fn the_json_has_a_schema_and_the_phases_in_order() {
     let json = plan("", true, None).expect(0).json();

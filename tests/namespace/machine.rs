@@ -15,7 +15,8 @@ const SCRIPT: &str = "#!/bin/sh\necho \"$MINT_VM_NAME\" >>/mnt/out/ran\n";
 fn stub(payload: &str) -> String {
     format!(
         "#!/bin/bash\nset -euo pipefail\nexport MINT_EFS_ID=\"\"\nexport MINT_PROJECT_DEV=\"\"\nexport MINT_VM_NAME=\"box\"\n\
-         export MINT_IDLE_TIMEOUT=\"45\"\nexport MINT_USER_BOOTSTRAP=\"{payload}\"\n"
+         export MINT_IDLE_TIMEOUT=\"45\"\nexport MINT_USER_BOOTSTRAP=\"{payload}\"\n\
+         exec /usr/local/sbin/mint-bootstrap\n"
     )
 }
 
@@ -33,8 +34,8 @@ impl Machine {
     fn with(user_data: impl AsRef<[u8]>, more: &str) -> Self {
         let service = Service::start(&[]);
         service.change(json!({
-            "instance-id": "i-0123456789abcdef0",
-            "user-data": STANDARD.encode(user_data),
+            "instance_id": "i-0123456789abcdef0",
+            "user_data_base64": STANDARD.encode(user_data),
         }));
         let config = format!(
             "[ec2]\nenabled = true\nendpoints = [\"{}\"]\nrequest_deadline = \"1s\"\ndeadline = \"10s\"\n{more}",
@@ -91,7 +92,7 @@ fn a_later_boot_does_not_repeat_the_script_and_another_instance_does() {
     let again = machine.boot();
     assert_eq!(again["state"], "complete", "{again:#}");
     assert_eq!(machine.runs(), 1);
-    machine.service.change(json!({"instance-id": "i-0fedcba9876543210"}));
+    machine.service.change(json!({"instance_id": "i-0fedcba9876543210"}));
     assert_eq!(machine.boot()["boot"]["instance"], "i-0fedcba9876543210");
     assert_eq!(machine.runs(), 2);
 }
@@ -214,7 +215,7 @@ fn the_service_manager_hears_of_progress_and_readiness_and_the_script_cannot_spe
     assert_eq!(all.first().map(String::as_str), Some("STATUS=metadata …"), "{all:?}");
     assert_eq!(all.last().map(String::as_str), Some("READY=1\nSTATUS=complete"), "{all:?}");
     assert_eq!(machine.sandbox.out("socket"), "none\n");
-    machine.service.change(json!({"user-data": STANDARD.encode("#!/bin/sh\nexit 4\n")}));
+    machine.service.change(json!({"user_data_base64": STANDARD.encode("#!/bin/sh\nexit 4\n")}));
     let all = heard(&machine, "--again");
     assert!(all.last().unwrap().contains("failed: user-script"), "{all:?}");
     assert!(!all.iter().any(|m| m.contains("READY")), "{all:?}");

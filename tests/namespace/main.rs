@@ -19,11 +19,14 @@ mod sandbox;
 
 mod config_sources;
 mod environment;
+mod health;
 mod interrupted;
 mod machine;
 mod once;
 mod outcomes;
 mod policy;
+mod provision;
+mod provision_once;
 mod reaping;
 mod rehearsal;
 mod script_kinds;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each layer uses its own part")]
 
 pub(crate) mod metadata;
+pub(crate) mod moto;
 
 use serde_json::Value;
 use std::fs::{self, File};

@@ -70,7 +70,7 @@ impl Kind {
             Self::Endpoint => "an endpoint of the metadata service is not written as one",
             Self::Absent => "there is no metadata service to be reached",
             Self::HopLimit => {
-                "the metadata service takes connections, but its answer to the token request does not arrive; the instance's metadata response hop limit is probably 1, and this is further away"
+                "the metadata service takes connections, but its answer to the token request does not arrive; the instance's metadata response hop limit is probably 1, and a container's network lies in between"
             }
             Self::Slow => "the metadata service does not answer in time",
             Self::Unavailable => "the metadata service answers with errors or breaks off",

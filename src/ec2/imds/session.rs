@@ -9,6 +9,7 @@ use super::endpoint::{self, Endpoint, Missed};
 use super::error::{ImdsError, Kind};
 use super::wire::{SMALL, Wire};
 use super::{Credentials, Settings, shape};
+use crate::config::value;
 use std::collections::BTreeMap;
 use std::slice;
 
@@ -39,7 +40,7 @@ impl Session {
     pub fn open(settings: &Settings) -> Result<Self, ImdsError> {
         let mut endpoints = Vec::new();
         for text in &settings.endpoints {
-            let base = shape::endpoint(text).ok_or_else(|| Kind::Endpoint.seen(text))?;
+            let base = value::endpoint(text).ok_or_else(|| Kind::Endpoint.seen(text))?;
             endpoints.push(Endpoint::new(base));
         }
         if endpoints.is_empty() {
@@ -150,8 +151,7 @@ impl Session {
         let url = self.url(path);
         let mut renewed = false;
         self.endpoint.begin();
-        loop {
-            let Some(allowed) = self.clock.allowance() else { break };
+        while let Some(allowed) = self.clock.allowance() {
             let answer = self.wire.get(&url, &self.token, longest, allowed);
             match self.endpoint.judge("GET", &url, answer) {
                 Ok(answer) if answer.status == 200 => return Ok(Some(answer.body)),

@@ -5,21 +5,6 @@ use super::Credentials;
 use crate::sys::instance::is_ec2_id;
 use jiff::Timestamp;
 use serde::Deserialize;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-
-/// The base of an endpoint's URLs, without a slash at the end; `None` where `text` is not
-/// `http://ADDRESS[:PORT]`.
-pub(super) fn endpoint(text: &str) -> Option<&str> {
-    let base = text.strip_suffix('/').unwrap_or(text);
-    let authority = base.strip_prefix("http://")?;
-    let bracketed = |a: &str| {
-        let inner = a.strip_prefix('[')?.strip_suffix(']')?;
-        inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
-    };
-    let with_port = authority.parse::<SocketAddr>().is_ok_and(|a| a.port() != 0);
-    let plain = authority.parse::<std::net::Ipv4Addr>().is_ok();
-    (with_port || plain || bracketed(authority).is_some()).then_some(base)
-}
 
 /// A session token, which goes back in a header.
 pub(super) fn token(body: &[u8]) -> Option<String> {
@@ -125,27 +110,6 @@ pub(super) fn describe(body: &[u8], token: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn endpoints_are_addresses_over_plain_http() {
-        for good in ["http://169.254.169.254", "http://[fd00:ec2::254]", "http://127.0.0.1:8080/"] {
-            assert_eq!(endpoint(good), Some(good.trim_end_matches('/')), "{good}");
-        }
-        for bad in [
-            "169.254.169.254",
-            "https://169.254.169.254",
-            "http://instance-data",
-            "http://169.254.169.254/latest",
-            "http://me:pw@169.254.169.254",
-            "http://169.254.169.254:0",
-            "http://fd00:ec2::254",
-            "http://[169.254.169.254]",
-            "http://",
-            "",
-        ] {
-            assert_eq!(endpoint(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn regions_are_words_and_a_number() {

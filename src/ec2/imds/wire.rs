@@ -2,9 +2,11 @@
 
 use super::clock::Allowance;
 use crate::config::value::human;
+use crate::ec2::names::Names;
 use std::io::ErrorKind;
 use std::time::Duration;
 use ureq::http::Response;
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Error, Timeout};
 
 /// How long a token is asked for. No session is meant to last longer, so that none needs
@@ -47,7 +49,9 @@ impl Wire {
             .http_status_as_error(false)
             .user_agent(concat!("agent/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self { agent: Agent::new_with_config(config) }
+        // The addresses are literal; ureq's own resolver would still bring the C library's.
+        let agent = Agent::with_parts(config, DefaultConnector::new(), Names::of_this_system());
+        Self { agent }
     }
 
     /// `PUT URL` for a session token.

@@ -161,8 +161,189 @@ pub(super) fn content(seen: &Seen, blkid: &Blkid) -> Content {
             (Some("xfs"), None, Some(found)) if !found.ext => {
                 Content::Filesystem(found.clone(), "xfs".into())
             }
+            (Some(kind @ ("ext2" | "ext3" | "ext4" | "xfs")), None, _) => {
+                Content::Foreign(format!("{kind} whose superblock says otherwise"))
+            }
             (Some(kind), None, _) => Content::Foreign(kind.to_owned()),
             (None, None, _) => Content::Unknown(at),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::path::Path;
+    use std::process::Command;
+    use tempfile::NamedTempFile;
+
+    const MIB: u64 = 1 << 20;
+    /// Large enough that not all of it is read.
+    const SIZE: u64 = 3 << 30;
+
+    fn image(size: u64) -> NamedTempFile {
+        let file = tempfile::Builder::new().tempfile_in("/var/tmp").unwrap();
+        file.as_file().set_len(size).unwrap();
+        file
+    }
+
+    fn seen(image: &NamedTempFile) -> Seen {
+        let size = image.as_file().metadata().unwrap().len();
+        look(image.as_file(), size).unwrap()
+    }
+
+    fn blkid(path: &Path) -> Blkid {
+        let program =
+            ["/usr/sbin/blkid", "/sbin/blkid"].into_iter().find(|p| Path::new(p).exists());
+        let argv = ["--probe", "--output", "export"];
+        let ended = Command::new(program.unwrap()).args(argv).arg(path).output().unwrap();
+        Blkid::of(ended.status.code().unwrap(), &String::from_utf8_lossy(&ended.stdout))
+    }
+
+    fn run(program: &str, arguments: &[&str], path: &Path) {
+        let ended = Command::new(program)
+            .args(arguments)
+            .arg(path)
+            .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+            .output()
+            .unwrap();
+        assert!(ended.status.success(), "{program}: {ended:?}");
+    }
+
+    #[test]
+    fn zeros_are_blank_to_both() {
+        for size in [64 * MIB, SIZE] {
+            let image = image(size);
+            assert_eq!(content(&seen(&image), &blkid(image.path())), Content::Blank);
+        }
+    }
+
+    /// Where others write who they are, read from the kernel's headers, libblkid's sources and
+    /// the formats' own documents. A negative place is counted from the end.
+    const SIGNATURES: &[(&str, i64, &[u8])] = &[
+        ("MBR", 510, b"\x55\xaa"),
+        ("GPT", 512, b"EFI PART"),
+        ("GPT, the copy alone", -512, b"EFI PART"),
+        ("ext", 1080, b"\x53\xef"),
+        ("ext, a copy alone, 4 KiB blocks", (128 << 20) + 56, b"\x53\xef"),
+        ("ext, a copy alone, 1 KiB blocks", (8 << 20) + 1024 + 56, b"\x53\xef"),
+        ("XFS", 0, b"XFSB"),
+        ("XFS, second allocation group", SIZE as i64 / 4, b"XFSB"),
+        ("btrfs", (64 << 10) + 64, b"_BHRfS_M"),
+        ("btrfs, the copy alone", (64 << 20) + 64, b"_BHRfS_M"),
+        ("swap", 4086, b"SWAPSPACE2"),
+        ("swap, 64 KiB pages", 65526, b"SWAPSPACE2"),
+        ("LUKS", 0, b"LUKS\xba\xbe"),
+        ("LUKS2, second header alone", 0x4000, b"SKUL\xba\xbe"),
+        ("LVM, second sector", 512, b"LABELONE"),
+        ("LVM, fourth sector", 1536, b"LABELONE"),
+        ("md 0.90", -65536, b"\xfc\x4e\x2b\xa9"),
+        ("md 1.0", -8192, b"\xfc\x4e\x2b\xa9"),
+        ("md 1.1", 0, b"\xfc\x4e\x2b\xa9"),
+        ("md 1.2", 4096, b"\xfc\x4e\x2b\xa9"),
+        ("ZFS, first label", 128 << 10, b"\x0c\xb1\xba\x00"),
+        ("ZFS, last label", -(128 << 10), b"\x0c\xb1\xba\x00"),
+        ("ISO 9660", 32769, b"CD001"),
+        ("UDF", 32769, b"BEA01"),
+        ("squashfs", 0, b"hsqs"),
+        ("NTFS", 3, b"NTFS    "),
+        ("NTFS, the copy alone", -509, b"NTFS    "),
+        ("FAT", 82, b"FAT32   "),
+        ("F2FS", 1024, b"\x10\x20\xf5\xf2"),
+        ("JFS", 32768, b"JFS1"),
+        ("reiserfs", 65588, b"ReIsEr2Fs"),
+        ("NILFS2, the copy alone", -4090, b"\x34\x34"),
+        ("bcache", 4120, b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca"),
+        ("VMFS", 1 << 20, b"\x0d\xd0\x01\xc0"),
+        ("DDF RAID", -512, b"\xde\x11\xde\x11"),
+        ("Intel RAID", -1024, b"Intel Raid ISM Cfg Sig."),
+        ("DRBD metadata", -4092, b"\x83\x74\x02\x6d"),
+        ("Ceph", 0, b"bluestore block device"),
+        ("one bit in the last byte", -1, b"\x01"),
+    ];
+
+    /// Our own reading alone keeps each of them from being taken for blank.
+    #[test]
+    fn no_signature_of_anything_is_taken_for_blank() {
+        for (name, place, bytes) in SIGNATURES {
+            let mut file = image(SIZE);
+            let at = if *place < 0 { SIZE.saturating_add_signed(*place) } else { *place as u64 };
+            file.as_file_mut().write_all_at(bytes, at).unwrap();
+            let seen = seen(&file);
+            let first = bytes.iter().position(|b| *b != 0).unwrap() as u64;
+            assert_eq!(seen.first_byte, Some(at + first), "{name}");
+            assert_ne!(content(&seen, &Blkid::Nothing), Content::Blank, "{name}");
+        }
+    }
+
+    #[test]
+    fn ext4_is_known_by_its_uuid_and_size() {
+        let image = image(64 * MIB);
+        let uuid = "0b1a6d0e-95d5-4f3b-a7cd-0123456789ab";
+        run("mkfs.ext4", &["-q", "-F", "-U", uuid], image.path());
+        let Content::Filesystem(found, kind) = content(&seen(&image), &blkid(image.path())) else {
+            panic!("{:?}", blkid(image.path()))
+        };
+        assert_eq!((kind.as_str(), found.uuid.as_str()), ("ext4", uuid));
+        assert!(found.ext && found.size == 64 * MIB, "{found:?}");
+        image.as_file().set_len(96 * MIB).unwrap();
+        assert_eq!(seen(&image).size - seen(&image).filesystem.unwrap().size, 32 * MIB);
+    }
+
+    /// A file system whose beginning was overwritten can still be saved.
+    #[test]
+    fn a_wiped_superblock_does_not_make_a_disk_blank() {
+        let file = image(SIZE);
+        run("mkfs.ext4", &["-q", "-F"], file.path());
+        file.as_file().write_all_at(&[0; 4096], 0).unwrap();
+        assert_eq!(blkid(file.path()), Blkid::Nothing, "nothing is left that blkid knows");
+        assert!(matches!(content(&seen(&file), &blkid(file.path())), Content::Unknown(_)));
+        file.as_file().write_all_at(&vec![0; 100 << 20], 0).unwrap();
+        assert!(matches!(content(&seen(&file), &Blkid::Nothing), Content::Unknown(_)));
+    }
+
+    #[test]
+    fn what_blkid_names_is_named() {
+        let foreign = |image: &NamedTempFile| match content(&seen(image), &blkid(image.path())) {
+            Content::Foreign(what) => what,
+            other => panic!("{other:?}"),
+        };
+        let swap = image(64 * MIB);
+        run("mkswap", &[], swap.path());
+        assert_eq!(foreign(&swap), "swap");
+        let luks = image(64 * MIB);
+        luks.as_file().write_all_at(b"LUKS\xba\xbe\x00\x01aes", 0).unwrap();
+        assert_eq!(foreign(&luks), "crypto_LUKS");
+        let table = image(64 * MIB);
+        // One Linux partition from sector 2048, of 4096 sectors.
+        let entry = [0, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 16, 0, 0];
+        table.as_file().write_all_at(&entry, 446).unwrap();
+        table.as_file().write_all_at(b"\x55\xaa", 510).unwrap();
+        assert_eq!(foreign(&table), "a partition table (dos)");
+    }
+
+    #[test]
+    fn two_signatures_are_one_too_many() {
+        let mut both = image(64 * MIB);
+        run("mkfs.ext4", &["-q", "-F"], both.path());
+        both.as_file_mut().write_all(b"LUKS\xba\xbe\x00\x01aes").unwrap();
+        let found = content(&seen(&both), &blkid(both.path()));
+        assert!(matches!(found, Content::Foreign(_)), "{found:?}");
+    }
+
+    #[test]
+    fn where_the_two_disagree_nothing_is_done() {
+        let blank = Seen { size: MIB, filesystem: None, first_byte: None };
+        let used = Seen { first_byte: Some(1080), ..blank.clone() };
+        let tags = |kind: &str| Blkid::Tags(vec![("TYPE".into(), kind.into())]);
+        assert!(matches!(content(&blank, &tags("ext4")), Content::Unclear(_)));
+        assert!(matches!(content(&blank, &Blkid::Failed(4)), Content::Unclear(_)));
+        assert!(matches!(content(&blank, &Blkid::Ambivalent), Content::Foreign(_)));
+        assert!(matches!(content(&used, &tags("ext4")), Content::Foreign(_)));
+        assert_eq!(content(&used, &Blkid::Tags(vec![])), Content::Unknown(1080));
+        assert_eq!(Blkid::of(2, ""), Blkid::Nothing);
+        assert_eq!(Blkid::of(8, ""), Blkid::Ambivalent);
+        assert_eq!(Blkid::of(127, ""), Blkid::Failed(127));
     }
 }

@@ -356,8 +356,9 @@ async fn check(
             return Err(root.quoting(problem, &ran.output));
         }
         (Verdict::Corrected, _) => {
-            let said = ran.output.lines().last().unwrap_or_default();
-            ready.notes.push(format!("e2fsck corrected {node}: {said}"));
+            let note =
+                format!("e2fsck corrected {node}; volume.log tells what (status {})", ran.status);
+            ready.notes.push(note);
         }
         (Verdict::Clean, _) | (Verdict::Bad(_), Stand::Mounted(_)) => {}
     }
@@ -400,8 +401,23 @@ async fn grow(
     let target = root.volume().target.to_string_lossy().into_owned();
     let argv =
         if filesystem.ext { on(grow, disk) } else { vec!["xfs_growfs".to_owned(), target.clone()] };
-    let ran = root.run(&argv).await?;
     let (from, to) = (Bytes(filesystem.size), Bytes(size));
+    let need = Need::SysResource;
+    if filesystem.ext && !Linux.may(need) {
+        return Err(Problem::new(
+            "ebs-grow-failed",
+            format!(
+                "{target} has {from} of the disk's {to}: to grow it the agent lacks {}",
+                need.name()
+            ),
+            format!(
+                "leave the agent {} (CapabilityBoundingSet of its unit), or run {}",
+                need.name(),
+                argv.join(" ")
+            ),
+        ));
+    }
+    let ran = root.run(&argv).await?;
     if ran.status == 0 {
         ready.notes.push(format!("grew {target} from {from} towards the disk's {to}"));
         return Ok(());

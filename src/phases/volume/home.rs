@@ -7,7 +7,7 @@ use crate::config::Home;
 use crate::journal::Problem;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -105,7 +105,7 @@ fn private(path: &Path) -> Result<Option<String>, Problem> {
             Ok(Some(format!("{shown} had mode {mode:04o}, now 0700")))
         }
         Ok(there) if there.is_dir() => Ok(None),
-        Ok(_) => Err(cannot_make(path, &io::Error::from(ErrorKind::AlreadyExists))),
+        Ok(_) => Err(cannot_make(path, &io::Error::from_raw_os_error(libc::ENOTDIR))),
         Err(_) => {
             if let Some(parent) = path.parent().filter(|p| !p.is_dir()) {
                 make(parent, 0o755)?;

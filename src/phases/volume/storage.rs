@@ -45,7 +45,7 @@ pub enum Ask {
     /// See to it that the line is in fstab. (`Change`)
     Fstab { entry: Entry },
     /// Give the mount point to the user. (`Given`)
-    Give(Request),
+    Give(Box<Request>),
 }
 
 /// What was given away, or what kept it from being.
@@ -221,7 +221,8 @@ impl<'a, 'b> Root<'a, 'b> {
         let mut log = Log::in_memory(self.log_path.clone()).map_err(|e| no_log(&e))?;
         let end = command::run_until(self.limit, &what, &mut log, self.cx).await;
         let output = log.output();
-        let _ = write!(self.log, "agent: {}: {}\n{output}", argv.join(" "), word(&end));
+        let _ =
+            writeln!(self.log, "agent: {}: {}\n{}", argv.join(" "), word(&end), output.trim_end());
         Ok((end, output))
     }
 

@@ -10,6 +10,9 @@ use clap::Args;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// Stands for the region, which the instance knows.
+const REGION: &str = "region-of-the-instance";
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Exit status: 0 the plan is printed, 1 a file cannot be used, 64 wrong usage.
@@ -68,8 +71,7 @@ fn container(config: &Config, script: Option<&Script>) -> Facts {
 fn machine(config: &Config, said: &user_data::Parsed) -> Facts {
     let note = "assumed: an EC2 machine of the contract, with a user's own mise config";
     let parameters: Parameters = said.parameters.clone();
-    let machine =
-        Machine { region: "(of the instance)".into(), block_devices: BTreeMap::new(), parameters };
+    let machine = Machine { region: REGION.into(), block_devices: BTreeMap::new(), parameters };
     let payload = payload("user-data".into(), said.script.as_ref());
     Facts {
         switch: Switch::Change,

@@ -1,10 +1,12 @@
 //! Which address is asked: two of them, one that comes late, and never a proxy.
 
-use super::{ID, assert_no_v1, closed, hasty, patient, problem, settings};
+use super::{CLOSED, ID, assert_no_v1, hasty, patient, problem, settings};
 use crate::util::metadata::Service;
+use agent::config::value::endpoint;
 use agent::ec2::imds::{self, Settings};
 use serde_json::json;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -48,7 +50,7 @@ sys.stdin.read()
 fn the_second_endpoint_is_asked_where_the_first_is_not_there() {
     let service = Service::start(&["--address", "::1"]);
     assert!(service.url().starts_with("http://[::1]:"));
-    let metadata = imds::collect(&patient(&[&closed(), &service.url()])).unwrap();
+    let metadata = imds::collect(&patient(&[CLOSED, &service.url()])).unwrap();
     assert_eq!(metadata.instance_id, ID);
     assert_no_v1(&service);
 }
@@ -76,7 +78,7 @@ fn an_endpoint_that_takes_no_connection_costs_half_a_request() {
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(450) && took < Duration::from_secs(20), "{took:?}");
     let result = imds::collect(&hasty(&[&full.url]));
-    problem(result, "metadata-absent", "no connection within 350 ms");
+    problem(result, "metadata-absent", "no connection within 500 ms");
 }
 
 #[test]
@@ -87,30 +89,34 @@ fn a_refusal_does_not_hide_an_endpoint_that_answers() {
     assert_eq!(imds::collect(&settings).unwrap().instance_id, ID);
     // And where no other answers, it is the end, without waiting for the deadline.
     let began = Instant::now();
-    let result = imds::collect(&patient(&[&closed(), &off.url()]));
+    let result = imds::collect(&patient(&[CLOSED, &off.url()]));
     problem(result, "metadata-off", &off.url());
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
 
 #[test]
 fn the_error_tells_of_all_and_is_about_the_one_that_came_furthest() {
-    let (dead, gone) = (Service::start(&[]), closed());
+    let dead = Service::start(&[]);
     dead.faults(json!([{"do": "hang"}]));
-    let result = imds::collect(&hasty(&[&gone, &dead.url()]));
-    let evidence = problem(result, "metadata-hop-limit", &dead.url()).evidence.unwrap();
-    assert!(evidence.contains(&format!("PUT {gone}/latest/api/token: connection refused")));
+    for both in [[CLOSED, &dead.url()], [&dead.url(), CLOSED]] {
+        let result = imds::collect(&hasty(&both));
+        let evidence = problem(result, "metadata-hop-limit", &dead.url()).evidence.unwrap();
+        let closed = format!("PUT {CLOSED}/latest/api/token: connection refused");
+        assert!(evidence.contains(&closed), "{evidence}");
+    }
 }
 
 /// The machine's network is often up only some seconds after the boot began.
 #[test]
 fn a_service_that_comes_late_is_found() {
-    let url = closed();
-    let port = url.rsplit(':').next().unwrap().to_owned();
+    // An address of its own, so that no other test's service takes the port meanwhile.
+    let free = TcpListener::bind("127.0.0.3:0").unwrap().local_addr().unwrap();
+    let port = free.port().to_string();
     let late = thread::spawn(move || {
         thread::sleep(Duration::from_millis(1_500));
-        Service::start(&["--port", &port])
+        Service::start(&["--address", "127.0.0.3", "--port", &port])
     });
-    let metadata = imds::collect(&settings(&[&url], 2_000, 30_000));
+    let metadata = imds::collect(&settings(&[&format!("http://{free}")], 2_000, 30_000));
     let service = late.join().unwrap();
     assert_eq!(metadata.unwrap().instance_id, ID);
     assert_no_v1(&service);
@@ -121,12 +127,11 @@ fn endpoints_that_are_none_are_refused_before_anything_is_asked() {
     let began = Instant::now();
     for bad in ["http://instance-data", "https://169.254.169.254", "169.254.169.254"] {
         problem(imds::collect(&patient(&[bad])), "metadata-endpoint", bad);
-        assert!(Settings::check_endpoint(bad).unwrap_err().contains(bad));
     }
     problem(imds::collect(&patient(&[])), "metadata-endpoint", "none is given");
     assert!(began.elapsed() < Duration::from_secs(5));
     for good in Settings::default().endpoints {
-        Settings::check_endpoint(&good).unwrap();
+        assert_eq!(endpoint(&good), Some(good.as_str()));
     }
 }
 
