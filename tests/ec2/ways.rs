@@ -122,9 +122,18 @@ fn a_proxy_that_cannot_be_used_is_named_without_its_password() {
     let front = Front::alone(|_, _| Does::good());
     let url = front.url();
     for (proxy, why) in [
-        ("socks5://someone:proxy-password@127.0.0.1:1080", "the proxy of the environment: it is a SOCKS proxy"),
-        ("http://someone:proxy-password@127.0.0.1:9", "the proxy of the environment: Connection refused"),
-        ("gopher://someone:proxy-password@127.0.0.1:9", "the proxy of the environment: it is no address"),
+        (
+            "socks5://someone:proxy-password@127.0.0.1:1080",
+            "the proxy of the environment: it is a SOCKS proxy",
+        ),
+        (
+            "http://someone:proxy-password@127.0.0.1:9",
+            "the proxy of the environment: Connection refused",
+        ),
+        (
+            "gopher://someone:proxy-password@127.0.0.1:9",
+            "the proxy of the environment: it is no address",
+        ),
     ] {
         let said = in_environment(&[("AGENT_TEST_URL", &url), ("http_proxy", proxy)]);
         assert!(said.contains("not written") && said.contains(why), "{proxy}: {said}");

@@ -25,4 +25,4 @@ mod rig;
 #[path = "../util/mod.rs"]
 mod util;
 
-mod power;
+mod ground;
