@@ -45,7 +45,10 @@ fn the_tags_are_mended(ec2: &mut Instance) {
     ec2.machine.run_within("agent tags", BOOT).expect(0);
     let tags = ec2.tags();
     assert_eq!(tags["mint:bootstrap-failure-phase"], "user-script");
-    assert_eq!((tags["mint:bootstrap"].as_str(), tags["mint:health"].as_str()), ("failed", "degraded"));
+    assert_eq!(
+        (tags["mint:bootstrap"].as_str(), tags["mint:health"].as_str()),
+        ("failed", "degraded")
+    );
     let text = ec2.text();
     assert!(text.contains("mint:bootstrap = failed"), "{text}");
 }
@@ -58,7 +61,10 @@ fn a_success_takes_the_failure_phase_away(ec2: &mut Instance) {
     // The role may not delete: the tag is empty.
     let tags = ec2.tags();
     assert_eq!(tags["mint:bootstrap-failure-phase"], "");
-    assert_eq!((tags["mint:bootstrap"].as_str(), tags["mint:health"].as_str()), ("complete", "healthy"));
+    assert_eq!(
+        (tags["mint:bootstrap"].as_str(), tags["mint:health"].as_str()),
+        ("complete", "healthy")
+    );
     ec2.machine.run("systemctl is-active agent-boot").expect(0);
 }
 
@@ -115,9 +121,15 @@ fn the_boot_is_killed(ec2: &mut Instance) {
     ec2.machine.run("systemctl kill --kill-whom=main -s KILL agent-boot.service").expect(0);
     ec2.machine.wait_for("systemctl is-failed -q agent-boot.service && systemctl show -P ActiveState agent-tags | grep -q inactive", BOOT);
     let status = ec2.machine.run("agent status --json").json();
-    assert_eq!((&status["state"], &status["failure_phase"]), (&json!("failed"), &json!("user-script")));
+    assert_eq!(
+        (&status["state"], &status["failure_phase"]),
+        (&json!("failed"), &json!("user-script"))
+    );
     assert_eq!(status["interrupted"], "runner gone", "{status:#}");
     let tags = ec2.tags();
-    assert_eq!((tags["mint:bootstrap"].as_str(), tags["mint:bootstrap-failure-phase"].as_str()), ("failed", "user-script"));
+    assert_eq!(
+        (tags["mint:bootstrap"].as_str(), tags["mint:bootstrap-failure-phase"].as_str()),
+        ("failed", "user-script")
+    );
     ec2.machine.run("! pgrep -x sleep").expect(0);
 }

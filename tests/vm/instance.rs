@@ -88,7 +88,8 @@ impl Instance {
         self.moto.checks(false);
         let Keys { id, secret, token } = self.moto.role(name, actions);
         self.moto.checks(true);
-        let role = json!({"name": name, "AccessKeyId": id, "SecretAccessKey": secret, "Token": token});
+        let role =
+            json!({"name": name, "AccessKeyId": id, "SecretAccessKey": secret, "Token": token});
         self.service.change(json!({"role": role}));
     }
 
