@@ -11,7 +11,7 @@ use crate::plan::{Facts, Instance, Payload, PayloadState, SandboxUser, Switch};
 use crate::stub::Parameters;
 use crate::stub::payload::{self, Script};
 use crate::sys::privilege::{self, Need};
-use crate::sys::{files, trusted};
+use crate::sys::{files, instance, trusted};
 use nix::unistd::{access, geteuid};
 use std::fs::Metadata;
 use std::io::Read;
@@ -70,15 +70,18 @@ fn switch(user: &SandboxUser) -> Switch {
     if missing.is_empty() { Switch::Change } else { Switch::Missing(missing) }
 }
 
-/// Which container or machine this is: what the config says, else what is found.
+/// Which container or machine this is, as far as can be told without the network: what
+/// the config says, else what is found.
 pub fn instance(config: &Config) -> Instance {
-    match &config.bootstrap.instance {
-        Some(id) => Instance { id: id.clone(), source: "config".into() },
-        None => {
-            let found = crate::sys::instance::find();
-            Instance { id: found.id, source: found.source.into() }
-        }
+    if let Some(id) = &config.bootstrap.instance {
+        return Instance { id: id.clone(), source: "config".into() };
     }
+    // A container sees the firmware of the machine that it runs on.
+    if let Some(id) = instance::ec2_instance_id().filter(|_| config.ec2.enabled) {
+        return Instance { id, source: "firmware".into() };
+    }
+    let found = instance::find();
+    Instance { id: found.id, source: found.source.into() }
 }
 
 fn find_mise(config: &Config, path: &str) -> Option<PathBuf> {

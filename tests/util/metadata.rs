@@ -36,6 +36,11 @@ impl Service {
         self.where_["url"].as_str().unwrap().to_owned()
     }
 
+    /// Its port on the loopback.
+    pub(crate) fn port(&self) -> u16 {
+        self.where_["port"].as_u64().and_then(|port| port.try_into().ok()).unwrap()
+    }
+
     /// Sets the faults, instead of those before.
     #[track_caller]
     pub(crate) fn faults(&self, rules: Value) {

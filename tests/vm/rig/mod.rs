@@ -1,0 +1,103 @@
+//! What drives a virtual machine: a real Debian with its own kernel and systemd in QEMU, seen
+//! from outside as EC2 shows an instance.
+//!
+//! A [`machine::Machine`] has a disk of its own, a copy of what `tests/vm/image` builds. It can
+//! be started, stopped in order or by cutting its power, and started again; commands run in it
+//! through a root shell on a port of their own ([`console`]), so that neither a login nor the
+//! network is in between. The network has nothing but what the test puts there
+//! ([`network`]): no packet leaves the machine that runs the tests.
+
+#![allow(dead_code, reason = "each scenario uses its own part")]
+
+pub(crate) mod acceleration;
+pub(crate) mod console;
+pub(crate) mod disk;
+pub(crate) mod machine;
+pub(crate) mod network;
+pub(crate) mod qmp;
+pub(crate) mod root;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// How long a machine may take until its shell answers. An idle one takes 10 to 20 seconds
+/// without hardware acceleration; machines that run tests are not idle.
+pub(crate) const BOOT: Duration = Duration::from_secs(300);
+
+/// How long a command in the machine may take where the test doesn't say.
+pub(crate) const COMMAND: Duration = Duration::from_secs(60);
+
+/// Which of the images of `tests/vm/image` a machine starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Variant {
+    /// What the tests need.
+    Plain,
+    /// With cloud-init, for comparisons.
+    CloudInit,
+}
+
+impl Variant {
+    /// Its name on the command line of `tests/vm/image`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::CloudInit => "cloud-init",
+        }
+    }
+
+    /// Where its disk and kernel are.
+    pub(crate) fn directory(self) -> PathBuf {
+        cache().join(self.name())
+    }
+}
+
+/// Where the images are, and the machines while they run.
+pub(crate) fn cache() -> PathBuf {
+    std::env::var_os("AGENT_VM_CACHE").map_or_else(|| repository().join("target/vm"), Into::into)
+}
+
+/// The repository's directory.
+pub(crate) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The program under test. The build's own is without optimisation, which an emulated
+/// processor makes 20 times slower still; `AGENT_TEST_BINARY` names another.
+pub(crate) fn agent() -> PathBuf {
+    std::env::var_os("AGENT_TEST_BINARY")
+        .map_or_else(|| env!("CARGO_BIN_EXE_agent").into(), Into::into)
+}
+
+/// Can the layer run here? Where it can't, says so once, past the test harness's capture,
+/// and every test passes without having tested. With `AGENT_REQUIRE_ALL=1` that is a failure.
+pub(crate) fn ready(variant: Variant) -> bool {
+    static READY: [OnceLock<Result<(), String>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let ready = READY[variant as usize].get_or_init(|| {
+        let found = look(variant);
+        if let Err(reason) = &found {
+            let _ = writeln!(std::io::stderr(), "skipped: tests/vm: {reason}");
+        }
+        found
+    });
+    if let Err(reason) = ready {
+        let required = std::env::var("AGENT_REQUIRE_ALL").is_ok_and(|v| v == "1");
+        assert!(!required, "AGENT_REQUIRE_ALL=1, but: {reason}");
+    }
+    ready.is_ok()
+}
+
+fn look(variant: Variant) -> Result<(), String> {
+    if Command::new(machine::QEMU).arg("--version").output().is_err() {
+        return Err(format!("there is no {}", machine::QEMU));
+    }
+    let image = repository().join("tests/vm/image");
+    let checked = Command::new(image).args(["--check", variant.name()]).output();
+    let checked = checked.map_err(|e| format!("tests/vm/image does not run: {e}"))?;
+    if !checked.status.success() {
+        return Err(String::from_utf8_lossy(&checked.stderr).trim().to_owned());
+    }
+    Ok(())
+}
