@@ -22,10 +22,14 @@ use crate::survey;
 use crate::sys::{environ, files, notify, privilege, spawn};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 /// EC2 takes no user-data larger than this, in bytes.
 const MAX_USER_DATA: u64 = 16 << 10;
+
+/// How long one that has the lock may take until its beginning is in the journal.
+const BEGINS_WITHIN: Duration = Duration::from_secs(10);
 
 /// How a boot was asked for.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +67,7 @@ pub fn run(request: &Request) -> Ended {
     notify::connect();
     // The stub runs beside the machine's own unit, or instead of it: one boot is enough.
     if request.user_data.is_some()
-        && let Some(state) = joined(request)
+        && let Some(state) = joined(request, Duration::ZERO)
     {
         return Ended::In(state);
     }
@@ -102,7 +106,7 @@ pub fn run(request: &Request) -> Ended {
     // No place for a lock is no place for a journal either; that is told where one is sought.
     let lock = place::lock(&bases, &plan.instance.id);
     if matches!(lock, Ok(None)) && request.user_data.is_some() {
-        return joined(request).map_or(Ended::Busy, Ended::In);
+        return joined(request, BEGINS_WITHIN).map_or(Ended::Busy, Ended::In);
     }
     if matches!(lock, Ok(None)) {
         let reason =
@@ -133,11 +137,12 @@ fn tell_ec2(request: &Request) {
 }
 
 /// The end of the boot that this machine has had, or is having, since it was started;
-/// `None` where there is none.
-fn joined(request: &Request) -> Option<State> {
+/// `None` where none has begun `within` that time.
+fn joined(request: &Request, within: Duration) -> Option<State> {
+    let began = Instant::now();
     let config = config::load(&sources(request.config.as_ref())).unwrap_or_else(|e| *e.usable);
     let timeout = config.boot.deadline.0;
-    let status = observe::ended(request.config.as_deref(), timeout, &|| false);
+    let status = observe::ended(request.config.as_deref(), timeout, &|| began.elapsed() < within);
     if status.state == State::None {
         return None;
     }

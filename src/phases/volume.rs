@@ -249,7 +249,7 @@ fn hung(what: &Path, doing: &str, e: HelperError, machine: bool) -> Problem {
             "volume-hung",
             format!("{doing} {what} did not end in time"),
             if machine {
-                "a disk or a server that is gone hangs so: see the kernel log (journalctl -k)"
+                "a disk or a server that is gone hangs so: see the kernel log (journalctl -k); a large disk may need a longer `deadline`"
             } else {
                 "a network filesystem whose server is gone hangs so: check the server and the network"
             },

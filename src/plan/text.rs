@@ -112,12 +112,18 @@ fn step(s: &Step) -> String {
     )
 }
 
-/// A command in one short line.
+/// A command in one short line. Of a shell text, what says nothing of what it does is left out.
 fn shown(argv: &[String]) -> String {
     let whole = argv.join(" ");
-    let first = whole.trim().lines().next().unwrap_or_default();
-    let short: String = first.chars().take(SHOWN).collect();
-    if short.len() < whole.trim().len() { format!("{short}…") } else { short }
+    let lines: Vec<&str> = whole
+        .lines()
+        .map(|line| line.trim().trim_start_matches("/bin/sh -c").trim())
+        .filter(|line| !(line.is_empty() || line.starts_with('#') || line.starts_with("set -")))
+        .collect();
+    let shell = if whole.starts_with("/bin/sh -c ") { "/bin/sh -c " } else { "" };
+    let line = format!("{shell}{}", lines.join("; "));
+    let short: String = line.chars().take(SHOWN).collect();
+    if short.len() < line.len() { format!("{short}…") } else { short }
 }
 
 fn health_lines(h: &HealthWork) -> Vec<String> {
@@ -215,10 +221,11 @@ fn volume(v: &Volume) -> Vec<String> {
     if !v.fstype.is_empty() {
         checks.push(format!("is {}", v.fstype.join(" or ")));
     }
-    if v.owned {
-        checks.push(
-            if v.chown { "belongs to the user (else given)" } else { "belongs to the user" }.into(),
-        );
+    match (v.owned, v.chown) {
+        (true, true) => checks.push("belongs to the user (else given)".into()),
+        (true, false) => checks.push("belongs to the user".into()),
+        (false, true) => checks.push("is given to the user where it is another's".into()),
+        (false, false) => {}
     }
     if v.writable {
         checks.push("is writable by the user".into());

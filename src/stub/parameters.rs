@@ -175,7 +175,8 @@ pub(super) fn is_placeholder(value: &str) -> bool {
 }
 
 impl Parameters {
-    /// What the variables say that `get` looks up; one without the right form counts as absent.
+    /// What the variables say that `get` looks up, as it is: the plan refuses by name what it
+    /// cannot use. A timeout that is no number counts as absent.
     pub fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
         Self {
             efs_id: get("MINT_EFS_ID"),

@@ -142,7 +142,7 @@ fn what_can_never_be_found_is_refused() {
 #[test]
 fn the_plan_tells_the_steps_and_the_check_in_words() {
     let text = "[[step]]\nname = \"packages\"\ncommand = [\"apt-get\", \"update\"]\nattempts = 3\n\
-        [[step]]\nname = \"docker\"\ncommand = \"\"\"\nset -e\nsystemctl enable --now docker\"\"\"\ngroup = \"g\"\nfailure_phase = \"services\"\n\
+        [[step]]\nname = \"docker\"\ncommand = \"\"\"\n# on\nset -e\n\nsystemctl enable --now docker\nsystemctl status docker\"\"\"\ngroup = \"g\"\nfailure_phase = \"services\"\n\
         [[step]]\nname = \"dotfiles\"\ncommand = \"true\"\ngroup = \"g\"\nuser = \"sandbox\"\nrequired = false\nrun = \"once\"\n\
         [health]\ncommands = [\"git\", \"gh\"]\nservices = [\"docker.service\"]\nfiles = [\"~/.ssh\"]\n\
         [user]\nhome = \"/home/somebody\"\n";
@@ -151,7 +151,7 @@ fn the_plan_tells_the_steps_and_the_check_in_words() {
         "1. provision  (deadline 20 min 16 s)\n",
         "   step packages: run apt-get update as root, within 10 min, up to 3 attempts; otherwise the boot fails as packages\n",
         "   side by side: docker, dotfiles\n",
-        "   step docker: run /bin/sh -c set -e… as root, within 10 min; otherwise the boot fails as services\n",
+        "   step docker: run /bin/sh -c systemctl enable --now docker; systemctl status docker as root, within 10 min; otherwise the boot fails as services\n",
         "   step dotfiles: run /bin/sh -c true as the sandbox user, once on this instance, within 10 min; otherwise the boot degrades\n",
         "4. drift-check  (deadline 30 s)\n",
         "   look for commands on the user's PATH: git, gh\n",

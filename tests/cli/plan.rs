@@ -59,7 +59,7 @@ const STORAGE: &str =
     "volume = []\n[home]\nprivate = [\".ssh\"]\nlinks = { projects = \"/mint/projects\" }\n";
 
 const DISKS: &str = "\
-[[volume]]\ntarget = \"/mint/user\"\n[volume.efs]\naddress = \"10.0.0.7\"\nport = 2050\n\
+[[volume]]\ntarget = \"/mint/user\"\nchown = true\n[volume.efs]\naddress = \"10.0.0.7\"\nport = 2050\n\
 [[volume]]\ntarget = \"/mint/projects\"\n[volume.ebs]\ndevice = \"/dev/sdf\"\nformat = true\n\
 [[volume]]\ntarget = \"/mint/more\"\n[volume.ebs]\ndevice = \"vol-0123456789abcdef0\"\ngrow = false\n\
 [[volume]]\ntarget = \"/mint/none\"\n[volume.efs]\n";
@@ -72,6 +72,7 @@ fn the_text_tells_what_is_done_to_disks_and_servers() {
         &format!("run {mount} as root, unless it is mounted (up to 90 s;"),
         "write to /etc/fstab: 10.0.0.7:/ /mint/user nfs4 nfsvers=4.1,",
         "noresvport,port=2050,_netdev,nofail 0 0\n",
+        "check /mint/user: is a mount point, is given to the user where it is another's",
         "wait up to 90 s for the disk /dev/sdf\n",
         "run mkfs.ext4 -m 1 -E nodiscard -L projects DEVICE as root where the disk is provably blank",
         "run e2fsck -p DEVICE as root before ext4 is mounted",

@@ -229,7 +229,7 @@ fn no_secret_that_a_step_says_gets_into_the_status_or_the_journal() {
         "leaky",
         &format!("environment = {{ DEPLOY_TOKEN = \"{token}\" }}"),
         // Were it cut before it is masked, half of the first one would be left.
-        "printf '%s%0339d\\n' $DEPLOY_TOKEN 7; echo https://bob:$DEPLOY_TOKEN@example.org/; echo plainly; exit 1",
+        "printf '%s%0353d\\n' $DEPLOY_TOKEN 7; echo https://bob:$DEPLOY_TOKEN@example.org/; echo plainly; exit 1",
     );
     let sandbox = with(&[steps]);
     let seen = sandbox.look_after("agent status >&2").is("failed");

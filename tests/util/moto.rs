@@ -46,7 +46,9 @@ impl Moto {
     #[track_caller]
     fn with(arguments: &[&str], scheme: &str) -> Self {
         let program = std::env::var("AGENT_TEST_MOTO").unwrap_or_else(|_| "moto_server".into());
-        let mut command = Command::new(program);
+        // It ends with the thread that runs the test, also where that is killed.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", &program]);
         command.args(["-H", "127.0.0.1", "-p", "0"]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));

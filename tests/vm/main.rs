@@ -25,4 +25,8 @@ mod rig;
 #[path = "../util/mod.rs"]
 mod util;
 
+mod failures;
 mod ground;
+mod instance;
+mod life;
+mod storage;

@@ -92,17 +92,8 @@ async fn idle(disk: &Disk, root: &Root<'_, '_>) -> Result<Stand, Problem> {
         }
         may_mount(&disk.node.to_string_lossy(), root.request)?;
         let table = Linux.mounts().map_err(|e| super::check::no_mount_table(&e))?;
-        if let Some(elsewhere) = table.iter().find(|m| m.device == disk.number) {
-            return Err(Problem::new(
-                "ebs-busy",
-                format!(
-                    "{} is mounted at {}, not at {}",
-                    disk.node.display(),
-                    elsewhere.point.display(),
-                    target.display()
-                ),
-                "unmount it there, or correct this volume; then run `agent boot`",
-            ));
+        if let Some(problem) = elsewhere(disk, &table, &target.display().to_string()) {
+            return Err(problem);
         }
         match look(disk, false, root).await? {
             Looked::Seen(seen) => return Ok(Stand::Idle(seen)),
@@ -115,6 +106,20 @@ async fn idle(disk: &Disk, root: &Root<'_, '_>) -> Result<Stand, Problem> {
             () = root.cx.cancel.wait() => return Err(busy(disk)),
         }
     }
+}
+
+/// It, or a part of it (the root disk's, say), is mounted at another place.
+fn elsewhere(disk: &Disk, table: &[Mount], target: &str) -> Option<Problem> {
+    let whole = (&disk.name, disk.number);
+    let parts = disk.partitions.iter().map(|(name, number)| (name, *number));
+    std::iter::once(whole).chain(parts).find_map(|(name, number)| {
+        let mount = table.iter().find(|m| m.device == number)?;
+        Some(Problem::new(
+            "ebs-busy",
+            format!("/dev/{name} is mounted at {}, not at {target}", mount.point.display()),
+            "correct `device` where it is the wrong disk, or unmount it there; then run `agent boot`",
+        ))
+    })
 }
 
 /// Is what is mounted there the whole of this disk?
@@ -446,7 +451,17 @@ mod tests {
             sequence: None,
             read_only: false,
             holders: vec![],
+            partitions: vec![("nvme1n1p1".into(), (259, 5))],
         }
+    }
+
+    #[test]
+    fn a_disk_of_which_a_part_is_mounted_is_somebody_elses() {
+        let mut root = mounted("/", "ext4");
+        assert_eq!(elsewhere(&disk(), std::slice::from_ref(&root), "/mint/projects"), None);
+        root.device = (259, 5);
+        let said = elsewhere(&disk(), &[root], "/mint/projects").unwrap().message;
+        assert_eq!(said, "/dev/nvme1n1p1 is mounted at /, not at /mint/projects");
     }
 
     #[test]

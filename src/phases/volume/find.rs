@@ -29,6 +29,8 @@ pub struct Disk {
     pub(super) read_only: bool,
     /// What else uses it, such as `dm-0`.
     pub(super) holders: Vec<String>,
+    /// Its partitions, by name and number.
+    pub(super) partitions: Vec<(String, (u32, u32))>,
 }
 
 /// What a search came to.
@@ -143,19 +145,34 @@ impl Machine {
 
     fn disk(&self, name: &str) -> Option<Disk> {
         let node = self.dev.join(name);
-        let number = self.attribute(name, "dev")?;
-        let (major, minor) = number.split_once(':')?;
-        let holders = self.sys.join("class/block").join(name).join("holders");
-        let holders = fs::read_dir(holders).into_iter().flatten().flatten();
         node.exists().then_some(())?;
+        let own = |n: &String| self.attribute(name, &format!("{n}/partition")).is_some();
+        let partitions = self.entries(name, "").into_iter().filter(own);
         Some(Disk {
             name: name.to_owned(),
-            number: (major.parse().ok()?, minor.parse().ok()?),
+            number: self.number(name)?,
             sequence: self.attribute(name, "diskseq"),
             read_only: self.attribute(name, "ro").is_some_and(|ro| ro != "0"),
-            holders: holders.filter_map(|e| e.file_name().into_string().ok()).collect(),
+            holders: self.entries(name, "holders"),
+            partitions: partitions.filter_map(|n| Some((n.clone(), self.number(&n)?))).collect(),
             node,
         })
+    }
+
+    fn number(&self, name: &str) -> Option<(u32, u32)> {
+        let number = self.attribute(name, "dev")?;
+        let (major, minor) = number.split_once(':')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    }
+
+    /// The names in a directory of the device's.
+    fn entries(&self, name: &str, directory: &str) -> Vec<String> {
+        let path = self.sys.join("class/block").join(name).join(directory);
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+        names.sort();
+        names
     }
 
     /// virtio and loop devices have it beside the disk, NVMe at the controller.
@@ -308,8 +325,16 @@ mod tests {
         assert!(stage.found("vol-0123456789abcdef0").starts_with("nothing"));
         stage.device("vdb", "254:16", serial).device("vdc", "254:32", serial);
         assert_eq!(stage.found("vol-0123456789abcdef0"), "several: vdb vdc");
+        let part = stage.0.path().join("sys/class/block/vdb/vdb1");
+        fs::create_dir_all(&part).unwrap();
+        fs::write(part.join("partition"), "1\n").unwrap();
+        stage.device("vdb1", "254:17", None);
+        fs::remove_dir_all(stage.0.path().join("sys/block/vdb1")).unwrap();
         fs::write(stage.0.path().join("sys/class/block/vdc/hidden"), "1\n").unwrap();
         assert_eq!(stage.found("vol-0123456789abcdef0"), "vdb");
+        let Found::Disk(disk) = stage.machine().find("/dev/vdb") else { panic!() };
+        assert_eq!(disk.partitions, [("vdb1".to_owned(), (254, 17))]);
+        assert_eq!(stage.found("/dev/vdb1"), "vdb1");
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl<'a, 'b> Root<'a, 'b> {
         deadline: Duration,
     ) -> Result<T, Problem> {
         let answer: Result<T, HelperError> = self.cx.helper("storage", ask, false, deadline).await;
-        answer.map_err(|e| no_answer(self.request, "making ready", e))
+        answer.map_err(|e| no_answer(self.request, "preparing", e))
     }
 
     /// What is mounted at the mount point.
@@ -369,6 +369,7 @@ mod tests {
             sequence: None,
             read_only: false,
             holders: vec![],
+            partitions: vec![],
         };
         assert!(matches!(look(&disk, false), Looked::Unreadable(why) if why.contains("another")));
         assert_eq!(answers(dir.path()), Ok(()));

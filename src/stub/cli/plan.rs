@@ -2,7 +2,7 @@
 
 use super::super::Parameters;
 use super::super::payload::{Script, VARIABLE};
-use super::super::user_data;
+use super::super::user_data::{self, UserDataError};
 use super::{encode, inspect, json, read_input};
 use crate::config::{self, Config, Sources};
 use crate::plan::{self, Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch};
@@ -48,9 +48,17 @@ pub(super) fn main(args: &PlanArgs) -> Result<String, String> {
         .map_err(|e| e.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     let facts = match &args.user_data {
         Some(path) => {
-            let parsed =
-                user_data::parse(&read_input(path)?).map_err(|e| inspect::unusable(path, &e))?;
-            machine(&config, &parsed)
+            let (said, undecodable) = match user_data::parse(&read_input(path)?) {
+                Ok(parsed) => (parsed, None),
+                // The guest sets up the rest, and fails where the script would run.
+                Err(UserDataError::Payload { error, rest, .. }) => (*rest, Some(error)),
+                Err(e) => return Err(inspect::unusable(path, &e)),
+            };
+            let mut facts = machine(&config, &said);
+            if let Some(e) = undecodable {
+                facts.payload.state = PayloadState::Undecodable(e.to_string());
+            }
+            facts
         }
         None => {
             let script = args.bootstrap.as_deref().map(encode::read_script).transpose()?;

@@ -224,6 +224,11 @@ fn the_plan_is_that_of_a_machine() {
     let config = config.to_str().unwrap();
     let ended = on(&user_data, &["plan", "--config", config, "--user-data", "FILE"]).expect(0);
     shows(&ended, &["home /home/dev", "skipped: tools.enabled is \"off\""]);
+    // As in the guest, what doesn't decode fails last.
+    let text = String::from_utf8(user_data.clone()).unwrap();
+    let damaged = text.replace("\nMINT_USER_BOOTSTRAP='", "\nMINT_USER_BOOTSTRAP='*");
+    let ended = on(damaged.as_bytes(), &["plan", "--user-data", "FILE"]).expect(0);
+    shows(&ended, &["the user script in user-data cannot be decoded: it is not base64 (byte 0)"]);
     on(b"#cloud-config\n", &["plan", "--user-data", "FILE"]).expect(1).says("it is cloud-config");
     on(&user_data, &["plan", "--user-data", "FILE", "--bootstrap", "x"]).expect(64);
 }
