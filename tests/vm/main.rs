@@ -25,6 +25,7 @@ mod rig;
 #[path = "../util/mod.rs"]
 mod util;
 
+mod bench;
 mod failures;
 mod ground;
 mod instance;
