@@ -122,6 +122,9 @@ fn boot(contender: Contender) -> Taken {
         ec2.machine.put("/etc/systemd/system/bare.service", unit, 0o644);
         ec2.machine.enable("bare.service", "multi-user.target");
     }
+    // An emulator translates a program again at each address where it finds it. No processor
+    // does that, so all programs stay at one.
+    ec2.machine.kernel_arguments("norandmaps");
     ec2.machine.start();
     let ended = ec2.machine.run_within("systemctl is-system-running --wait", BOOT);
     assert_eq!(ended.stdout.trim(), "running", "{contender:?}: {ended:?}");
@@ -162,7 +165,7 @@ fn table(taken: &BTreeMap<Contender, Vec<Taken>>) -> String {
         "| | boots | script starts, s | CPU, s | of that after the script, s | memory, MiB |\n\
          |---|---|---|---|---|---|\n",
     );
-    for contender in ALL {
+    for contender in ALL.into_iter().filter(|c| taken.contains_key(c)) {
         _ = write!(text, "| {} | {} ", contender.label(), taken[&contender].len());
         for value in
             [|t: &Taken| t.start, |t: &Taken| t.cpu, |t: &Taken| t.tags, |t: &Taken| t.memory]
@@ -171,6 +174,9 @@ fn table(taken: &BTreeMap<Contender, Vec<Taken>>) -> String {
             _ = write!(text, "| {median:.2} ({least:.2} to {most:.2}) ");
         }
         text += "|\n";
+    }
+    if !taken.contains_key(&CloudInit) {
+        return text;
     }
     let cpu = |contender| of(contender, |t| t.cpu).0;
     let boot = |contender| of(contender, |t| t.cpu - t.tags).0;

@@ -26,6 +26,7 @@ mod rig;
 mod util;
 
 mod bench;
+mod cloud_init;
 mod failures;
 mod ground;
 mod instance;
