@@ -15,7 +15,7 @@ use crate::observe;
 use crate::phases::metadata;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 /// What became of it.
@@ -68,18 +68,17 @@ pub fn run(config_file: Option<&PathBuf>) -> Told {
         }
     };
     let mut told = Told::All;
-    // Where no failure phase was ever written, none is removed.
-    let to_do: Vec<&Tag> = tags.iter().filter(|t| t.wanted.is_some() || !t.agrees).collect();
-    for (n, tag) in to_do.iter().enumerate() {
-        // Each has its share of the time, so that none takes it all.
-        let share = teller.left() / u32::try_from(to_do.len() - n).unwrap_or(1);
-        let problem = teller.tell(tag, share).err();
+    teller.tell(&tags, &mut |tag, done| {
+        let problem = done.as_ref().err().map(TagError::problem);
+        match done {
+            Ok(written) => say(tag, written),
+            Err(_) => told = Told::NotAll,
+        }
         if let Some(problem) = &problem {
             say_not(&tag.key, problem);
-            told = Told::NotAll;
         }
         record.add(tag, problem);
-    }
+    });
     told
 }
 
@@ -128,14 +127,24 @@ impl Record {
     }
 }
 
+fn say(tag: &Tag, written: &Written) {
+    let what = tag.wanted.as_ref().map_or("removed".into(), |value| format!("= {value}"));
+    let notes: Vec<String> = written.notes.iter().map(Note::to_string).collect();
+    let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
+    info!(attempts = written.attempts, "tags: {} {what}{notes}", tag.key);
+}
+
 /// Speaks to the EC2 API in the role's name.
 struct Teller {
     account: Account,
     settings: Settings,
     instance: String,
     request_deadline: Duration,
-    until: std::time::Instant,
+    until: Instant,
 }
+
+/// Hears of each tag as soon as it is done.
+type Hear<'a> = &'a mut dyn FnMut(&Tag, &Result<Written, TagError>);
 
 impl Teller {
     fn new(
@@ -144,40 +153,34 @@ impl Teller {
         instance: String,
         region: String,
     ) -> Result<Self, Problem> {
-        let until = std::time::Instant::now() + config.ec2.tags_deadline.0;
+        let until = Instant::now() + config.ec2.tags_deadline.0;
         let credentials = imds::credentials(&settings).map_err(|e| e.problem())?;
         let account = Account { region, endpoint: config.ec2.api.clone(), credentials };
         let request_deadline = config.ec2.api_deadline.0;
         Ok(Self { account, settings, instance, request_deadline, until })
     }
 
-    fn left(&self) -> Duration {
-        self.until.saturating_duration_since(std::time::Instant::now())
-    }
-
-    fn tell(&mut self, tag: &Tag, deadline: Duration) -> Result<(), Problem> {
-        let Self { account, settings, instance, request_deadline, .. } = self;
-        let limits = Limits { request_deadline: *request_deadline, deadline };
+    /// Removes what must not be there, where it is not known to be gone; then writes the rest.
+    fn tell(&mut self, tags: &[Tag], hear: Hear<'_>) {
+        let Self { account, settings, instance, request_deadline, until } = self;
+        let limits = |share: u32| Limits {
+            request_deadline: *request_deadline,
+            deadline: until.saturating_duration_since(Instant::now()) / share,
+        };
         let mut renew = || -> Option<Credentials> { imds::credentials(settings).ok() };
-        let key = tag.key.as_str();
-        let mut result: Option<Result<Written, TagError>> = None;
-        match &tag.wanted {
-            Some(value) => {
-                let one = [api::Tag::new(key, value)];
-                let mut told = |_: &api::Tag, done: &Result<Written, TagError>| {
-                    result = Some(done.clone());
-                };
-                api::write(account, instance, &one, &limits, &mut renew, &mut told);
-            }
-            None => result = Some(api::delete(account, instance, key, &limits, &mut renew)),
+        for tag in tags.iter().filter(|tag| tag.wanted.is_none() && !tag.agrees) {
+            // A share of the time, as each of those that are written has.
+            let share = u32::try_from(tags.len()).unwrap_or(1).max(1);
+            let done = api::delete(account, instance, &tag.key, &limits(share), &mut renew);
+            hear(tag, &done);
         }
-        let Some(result) = result else { return Ok(()) };
-        let written = result.map_err(|e| e.problem())?;
-        let what = tag.wanted.as_ref().map_or("removed".into(), |value| format!("= {value}"));
-        let notes: Vec<String> = written.notes.iter().map(Note::to_string).collect();
-        let notes =
-            if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
-        info!(attempts = written.attempts, "tags: {key} {what}{notes}");
-        Ok(())
+        let wanted: Vec<&Tag> = tags.iter().filter(|tag| tag.wanted.is_some()).collect();
+        let written = wanted.iter().filter_map(|t| Some(api::Tag::new(&t.key, t.wanted.clone()?)));
+        let written: Vec<api::Tag> = written.collect();
+        api::write(account, instance, &written, &limits(1), &mut renew, &mut |written, done| {
+            if let Some(tag) = wanted.iter().find(|tag| tag.key == written.key) {
+                hear(tag, done);
+            }
+        });
     }
 }
