@@ -31,12 +31,31 @@ pub enum Told {
     NoEnd(State),
 }
 
-/// Tells EC2 how the newest boot of this life ended.
-pub fn run(config_file: Option<&PathBuf>) -> Told {
+/// Tells EC2 how the newest boot of this life ended. One that is running is waited for where
+/// it is asked for (`wait`), or where it began while an earlier one's end was told: what was
+/// told then is out of date, and whoever began it may have left the tags to this process.
+pub fn run(config_file: Option<&PathBuf>, wait: bool) -> Told {
     let sources = config_file.map_or_else(Sources::standard, |path| Sources::file(path));
     let config = config::load(&sources).unwrap_or_else(|e| *e.usable);
     crate::log::start(config.log.format, config.log.level);
-    let status = observe::status(config_file.map(PathBuf::as_path));
+    let path = config_file.map(PathBuf::as_path);
+    let ended = || observe::ended(path, config.boot.deadline.0, &|| false);
+    let mut status = if wait { ended() } else { observe::status(path) };
+    loop {
+        let told = tell(&config, &status, wait);
+        let id = |status: &Status| status.boot.as_ref().map(|boot| boot.id.clone());
+        if matches!(told, Told::Nothing | Told::NoEnd(_))
+            || id(&observe::status(path)) == id(&status)
+        {
+            return told;
+        }
+        info!("tags: another boot has begun meanwhile; its end is told too");
+        status = ended();
+    }
+}
+
+/// Tells EC2 of one end.
+fn tell(config: &Config, status: &Status, patient: bool) -> Told {
     if !config.ec2.tags || !(config.ec2.enabled || status.machine.is_some()) {
         info!("tags: none are written, since ec2.enabled or ec2.tags is false");
         return Told::Nothing;
@@ -46,27 +65,40 @@ pub fn run(config_file: Option<&PathBuf>) -> Told {
     if wanted.is_empty() {
         return Told::NoEnd(status.state);
     }
-    let settings = metadata::settings(&config);
-    let (instance, region) = match machine(&status, &settings) {
+    let known = |instance: &str| {
+        let known = file::read(&place::tags_file(instance)).unwrap_or_default();
+        fold(&known.records, &boot.id, &wanted)
+    };
+    let nothing = |instance: &str, problem: Problem| {
+        let mut record = Record { boot: boot.id.clone(), file: open(instance) };
+        for tag in known(instance).iter().filter(|tag| tag.wanted.is_some()) {
+            record.add(tag, Some(problem.clone()));
+        }
+        say_not("the tags", &problem);
+        Told::NotAll
+    };
+    let until = Instant::now() + config.ec2.tags_deadline.0;
+    let mut settings = metadata::settings(config);
+    if patient {
+        // The service may be away for as long as the API may.
+        settings.deadline = config.ec2.tags_deadline;
+    }
+    let (instance, region) = match machine(status, &settings) {
         Ok(machine) => machine,
-        Err(problem) => {
-            say_not("the tags", &problem);
-            return Told::NotAll;
-        }
-    };
-    let known = file::read(&place::tags_file(&instance)).unwrap_or_default();
-    let tags = fold(&known.records, &boot.id, &wanted);
-    let mut record = Record { boot: boot.id.clone(), file: open(&instance) };
-    let mut teller = match Teller::new(&config, settings, instance, region) {
-        Ok(teller) => teller,
-        Err(problem) => {
-            for tag in tags.iter().filter(|tag| tag.wanted.is_some()) {
-                record.add(tag, Some(problem.clone()));
+        Err(problem) => match observe::ec2_instance(status) {
+            Some(instance) => return nothing(instance, problem),
+            None => {
+                say_not("the tags", &problem);
+                return Told::NotAll;
             }
-            say_not("the tags", &problem);
-            return Told::NotAll;
-        }
+        },
     };
+    let mut teller = match Teller::new(config, settings, instance.clone(), region, until) {
+        Ok(teller) => teller,
+        Err(problem) => return nothing(&instance, problem),
+    };
+    let tags = known(&instance);
+    let mut record = Record { boot: boot.id.clone(), file: open(&instance) };
     let mut told = Told::All;
     teller.tell(&tags, &mut |tag, done| {
         let problem = done.as_ref().err().map(TagError::problem);
@@ -152,8 +184,8 @@ impl Teller {
         settings: Settings,
         instance: String,
         region: String,
+        until: Instant,
     ) -> Result<Self, Problem> {
-        let until = Instant::now() + config.ec2.tags_deadline.0;
         let credentials = imds::credentials(&settings).map_err(|e| e.problem())?;
         let account = Account { region, endpoint: config.ec2.api.clone(), credentials };
         let request_deadline = config.ec2.api_deadline.0;
