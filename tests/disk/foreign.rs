@@ -44,6 +44,11 @@ fn a_partition_table_is_content() {
     let machine = Machine::new(64 * MIB).write(446, &entry).write(510, b"\x55\xaa");
     let said = untouched(machine, "ebs-foreign");
     assert!(said.contains("a partition table (dos)"), "{said}");
+
+    // Without a partition in it: the table alone is somebody's.
+    let table = "echo 'label: gpt' | sfdisk --quiet \"$0\"";
+    let said = untouched(Machine::new(64 * MIB).tool("sh", &["-c", table]), "ebs-foreign");
+    assert!(said.contains("a partition table (gpt)"), "{said}");
 }
 
 #[test]

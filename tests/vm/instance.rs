@@ -39,20 +39,27 @@ impl Instance {
 
     /// The same on a machine that was made before.
     #[track_caller]
-    pub(crate) fn of(mut machine: Machine, more: &str, user_data: &str) -> Self {
+    pub(crate) fn of(machine: Machine, more: &str, user_data: &str) -> Self {
+        let mut instance = Self::without_units(machine, user_data);
+        for unit in UNITS {
+            let text = fs::read(repository().join("systemd").join(unit)).unwrap();
+            instance.machine.put(&format!("/etc/systemd/system/{unit}"), text, 0o644);
+        }
+        instance.configure(more);
+        instance.enable();
+        instance
+    }
+
+    /// One where nothing starts the agent, and it is not configured.
+    #[track_caller]
+    pub(crate) fn without_units(mut machine: Machine, user_data: &str) -> Self {
         let service = Service::start(&[]);
         let moto = Moto::start();
         let id = moto.instance();
         let port = |url: &str| url.rsplit(':').next().unwrap().parse().unwrap();
         machine.network().metadata(port(&service.url()));
         let api = machine.network().reach(port(&moto.url()));
-        for unit in UNITS {
-            let text = fs::read(repository().join("systemd").join(unit)).unwrap();
-            machine.put(&format!("/etc/systemd/system/{unit}"), text, 0o644);
-        }
         let mut instance = Self { machine, service, moto, id, api };
-        instance.configure(more);
-        instance.enable();
         instance.service.change(json!({"region": crate::util::moto::REGION}));
         instance.becomes(&instance.id.clone());
         instance.role("allowed", &["ec2:CreateTags"]);
@@ -102,7 +109,7 @@ impl Instance {
     #[track_caller]
     pub(crate) fn start(&mut self) -> Value {
         self.machine.start();
-        self.machine.wait_for("systemctl is-system-running | grep -qv starting", BOOT);
+        self.machine.wait_for("systemctl is-system-running | grep -qvE 'starting|initializing'", BOOT);
         self.settled()
     }
 

@@ -27,6 +27,8 @@ mod rig;
 #[path = "../util/mod.rs"]
 mod util;
 
+mod bench;
+mod cloud_init;
 mod failures;
 mod ground;
 mod instance;

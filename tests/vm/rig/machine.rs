@@ -55,7 +55,13 @@ impl Machine {
     /// A machine that is off, with the agent at /usr/local/bin/agent and nothing else of it.
     #[track_caller]
     pub(crate) fn new() -> Self {
-        let mut machine = Self::of(Variant::Plain);
+        Self::with_agent(Variant::Plain)
+    }
+
+    /// The same from another image.
+    #[track_caller]
+    pub(crate) fn with_agent(variant: Variant) -> Self {
+        let mut machine = Self::of(variant);
         machine.root.put_file("/usr/local/bin/agent", &agent(), 0o755);
         machine
     }
