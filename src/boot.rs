@@ -25,8 +25,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
-/// EC2 takes no user-data larger than this, in bytes.
-const MAX_USER_DATA: u64 = 16 << 10;
+/// No user-data file is larger than this, in bytes: EC2 takes less, but cloud-init has unpacked
+/// what was gzip.
+const MAX_USER_DATA: u64 = payload::MAX_SCRIPT;
 
 /// How long one that has the lock may take until its beginning is in the journal.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);

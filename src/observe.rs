@@ -7,6 +7,7 @@ use crate::journal::status::{Observer, fold};
 use crate::journal::tags::Tag;
 use crate::journal::{State, Status, file, place, tags};
 use crate::survey;
+use crate::sys::instance::is_ec2_id;
 use crate::sys::process;
 use std::ffi::OsString;
 use std::fs;
@@ -78,13 +79,22 @@ pub fn ended(config: Option<&Path>, timeout: Duration, may_begin: &dyn Fn() -> b
     }
 }
 
-/// What EC2 was told of this boot. Only a boot that knows its machine has tags.
+/// The EC2 instance that booted: as the metadata told it, else as the firmware does.
+pub fn ec2_instance(status: &Status) -> Option<&str> {
+    let told = status.machine.as_ref().map(|machine| machine.instance.as_str());
+    let firmware = || status.boot.as_ref().map(|boot| boot.instance.as_str());
+    told.or_else(|| firmware().filter(|id| is_ec2_id(id)))
+}
+
+/// What EC2 was told of this boot, also of one that failed before it knew its machine.
 fn tags_of(status: &Status, config: &Config) -> Vec<Tag> {
-    let (Some(boot), Some(machine)) = (&status.boot, &status.machine) else { return Vec::new() };
-    if !config.ec2.tags {
+    let (Some(boot), Some(instance)) = (&status.boot, ec2_instance(status)) else {
+        return Vec::new();
+    };
+    if !config.ec2.tags || !(config.ec2.enabled || status.machine.is_some()) {
         return Vec::new();
     }
-    let told = file::read(&place::tags_file(&machine.instance)).unwrap_or_default();
+    let told = file::read(&place::tags_file(instance)).unwrap_or_default();
     let wanted = tags::wanted(status.state, status.failure_phase.as_deref());
     tags::fold(&told.records, &boot.id, &wanted)
 }

@@ -150,6 +150,10 @@ repeated at any time; `agent status` shows where a tag disagrees.
 Exit status: 0 all written, or nothing to write; 1 not all; 3 the boot is still running,
 4 nothing booted, 64 wrong usage.")]
 pub(super) struct TagsArgs {
+    /// Wait for the end of a boot that is running, and for a metadata service that is away as
+    /// long as for the EC2 API
+    #[arg(long)]
+    pub(super) wait: bool,
     /// Read this file in place of /etc/agent/agent.toml and /etc/agent/conf.d
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,

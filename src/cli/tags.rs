@@ -4,7 +4,7 @@ use super::args::TagsArgs;
 use crate::ec2::report::{self, Told};
 
 pub(super) fn main(args: &TagsArgs) -> u8 {
-    match report::run(args.config.as_ref()) {
+    match report::run(args.config.as_ref(), args.wait) {
         Told::All | Told::Nothing => 0,
         Told::NotAll => 1,
         Told::NoEnd(state) => {

@@ -11,7 +11,7 @@ use super::value::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Everything the operator decided.
 #[derive(Clone, Debug)]
@@ -396,6 +396,12 @@ fn refuse_contradictions(c: &Config, origin: &str) -> Result<(), ConfigError> {
                 "write an absolute path, or \"~\"",
             );
         }
+        if v.target == Path::new("/") || v.target.components().any(|c| c == Component::ParentDir) {
+            return refuse(
+                format!("volume target \"{target}\" is no place to mount something"),
+                "write the path of a directory below /, without \"..\"",
+            );
+        }
         if c.volumes.iter().filter(|o| o.target == v.target).count() > 1 {
             return refuse(format!("volume {target} is declared twice"), "join the two entries");
         }
@@ -487,7 +493,6 @@ fn refuse_contradictions(c: &Config, origin: &str) -> Result<(), ConfigError> {
 }
 
 pub(super) fn stays_beneath(path: &Path) -> bool {
-    use std::path::Component;
     path.components().all(|c| matches!(c, Component::Normal(_))) && path.components().count() > 0
 }
 

@@ -15,7 +15,7 @@ use crate::observe;
 use crate::phases::metadata;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 /// What became of it.
@@ -31,12 +31,31 @@ pub enum Told {
     NoEnd(State),
 }
 
-/// Tells EC2 how the newest boot of this life ended.
-pub fn run(config_file: Option<&PathBuf>) -> Told {
+/// Tells EC2 how the newest boot of this life ended. One that is running is waited for where
+/// it is asked for (`wait`), or where it began while an earlier one's end was told: what was
+/// told then is out of date, and whoever began it may have left the tags to this process.
+pub fn run(config_file: Option<&PathBuf>, wait: bool) -> Told {
     let sources = config_file.map_or_else(Sources::standard, |path| Sources::file(path));
     let config = config::load(&sources).unwrap_or_else(|e| *e.usable);
     crate::log::start(config.log.format, config.log.level);
-    let status = observe::status(config_file.map(PathBuf::as_path));
+    let path = config_file.map(PathBuf::as_path);
+    let ended = || observe::ended(path, config.boot.deadline.0, &|| false);
+    let mut status = if wait { ended() } else { observe::status(path) };
+    loop {
+        let told = tell(&config, &status, wait);
+        let id = |status: &Status| status.boot.as_ref().map(|boot| boot.id.clone());
+        if matches!(told, Told::Nothing | Told::NoEnd(_))
+            || id(&observe::status(path)) == id(&status)
+        {
+            return told;
+        }
+        info!("tags: another boot has begun meanwhile; its end is told too");
+        status = ended();
+    }
+}
+
+/// Tells EC2 of one end.
+fn tell(config: &Config, status: &Status, patient: bool) -> Told {
     if !config.ec2.tags || !(config.ec2.enabled || status.machine.is_some()) {
         info!("tags: none are written, since ec2.enabled or ec2.tags is false");
         return Told::Nothing;
@@ -46,40 +65,52 @@ pub fn run(config_file: Option<&PathBuf>) -> Told {
     if wanted.is_empty() {
         return Told::NoEnd(status.state);
     }
-    let settings = metadata::settings(&config);
-    let (instance, region) = match machine(&status, &settings) {
+    let known = |instance: &str| {
+        let known = file::read(&place::tags_file(instance)).unwrap_or_default();
+        fold(&known.records, &boot.id, &wanted)
+    };
+    let nothing = |instance: &str, problem: Problem| {
+        let mut record = Record { boot: boot.id.clone(), file: open(instance) };
+        for tag in known(instance).iter().filter(|tag| tag.wanted.is_some()) {
+            record.add(tag, Some(problem.clone()));
+        }
+        say_not("the tags", &problem);
+        Told::NotAll
+    };
+    let until = Instant::now() + config.ec2.tags_deadline.0;
+    let mut settings = metadata::settings(config);
+    if patient {
+        // The service may be away for as long as the API may.
+        settings.deadline = config.ec2.tags_deadline;
+    }
+    let (instance, region) = match machine(status, &settings) {
         Ok(machine) => machine,
-        Err(problem) => {
-            say_not("the tags", &problem);
-            return Told::NotAll;
-        }
-    };
-    let known = file::read(&place::tags_file(&instance)).unwrap_or_default();
-    let tags = fold(&known.records, &boot.id, &wanted);
-    let mut record = Record { boot: boot.id.clone(), file: open(&instance) };
-    let mut teller = match Teller::new(&config, settings, instance, region) {
-        Ok(teller) => teller,
-        Err(problem) => {
-            for tag in tags.iter().filter(|tag| tag.wanted.is_some()) {
-                record.add(tag, Some(problem.clone()));
+        Err(problem) => match observe::ec2_instance(status) {
+            Some(instance) => return nothing(instance, problem),
+            None => {
+                say_not("the tags", &problem);
+                return Told::NotAll;
             }
-            say_not("the tags", &problem);
-            return Told::NotAll;
-        }
+        },
     };
+    let mut teller = match Teller::new(config, settings, instance.clone(), region, until) {
+        Ok(teller) => teller,
+        Err(problem) => return nothing(&instance, problem),
+    };
+    let tags = known(&instance);
+    let mut record = Record { boot: boot.id.clone(), file: open(&instance) };
     let mut told = Told::All;
-    // Where no failure phase was ever written, none is removed.
-    let to_do: Vec<&Tag> = tags.iter().filter(|t| t.wanted.is_some() || !t.agrees).collect();
-    for (n, tag) in to_do.iter().enumerate() {
-        // Each has its share of the time, so that none takes it all.
-        let share = teller.left() / u32::try_from(to_do.len() - n).unwrap_or(1);
-        let problem = teller.tell(tag, share).err();
+    teller.tell(&tags, &mut |tag, done| {
+        let problem = done.as_ref().err().map(TagError::problem);
+        match done {
+            Ok(written) => say(tag, written),
+            Err(_) => told = Told::NotAll,
+        }
         if let Some(problem) = &problem {
             say_not(&tag.key, problem);
-            told = Told::NotAll;
         }
         record.add(tag, problem);
-    }
+    });
     told
 }
 
@@ -128,14 +159,24 @@ impl Record {
     }
 }
 
+fn say(tag: &Tag, written: &Written) {
+    let what = tag.wanted.as_ref().map_or("removed".into(), |value| format!("= {value}"));
+    let notes: Vec<String> = written.notes.iter().map(Note::to_string).collect();
+    let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
+    info!(attempts = written.attempts, "tags: {} {what}{notes}", tag.key);
+}
+
 /// Speaks to the EC2 API in the role's name.
 struct Teller {
     account: Account,
     settings: Settings,
     instance: String,
     request_deadline: Duration,
-    until: std::time::Instant,
+    until: Instant,
 }
+
+/// Hears of each tag as soon as it is done.
+type Hear<'a> = &'a mut dyn FnMut(&Tag, &Result<Written, TagError>);
 
 impl Teller {
     fn new(
@@ -143,41 +184,35 @@ impl Teller {
         settings: Settings,
         instance: String,
         region: String,
+        until: Instant,
     ) -> Result<Self, Problem> {
-        let until = std::time::Instant::now() + config.ec2.tags_deadline.0;
         let credentials = imds::credentials(&settings).map_err(|e| e.problem())?;
         let account = Account { region, endpoint: config.ec2.api.clone(), credentials };
         let request_deadline = config.ec2.api_deadline.0;
         Ok(Self { account, settings, instance, request_deadline, until })
     }
 
-    fn left(&self) -> Duration {
-        self.until.saturating_duration_since(std::time::Instant::now())
-    }
-
-    fn tell(&mut self, tag: &Tag, deadline: Duration) -> Result<(), Problem> {
-        let Self { account, settings, instance, request_deadline, .. } = self;
-        let limits = Limits { request_deadline: *request_deadline, deadline };
+    /// Removes what must not be there, where it is not known to be gone; then writes the rest.
+    fn tell(&mut self, tags: &[Tag], hear: Hear<'_>) {
+        let Self { account, settings, instance, request_deadline, until } = self;
+        let limits = |share: u32| Limits {
+            request_deadline: *request_deadline,
+            deadline: until.saturating_duration_since(Instant::now()) / share,
+        };
         let mut renew = || -> Option<Credentials> { imds::credentials(settings).ok() };
-        let key = tag.key.as_str();
-        let mut result: Option<Result<Written, TagError>> = None;
-        match &tag.wanted {
-            Some(value) => {
-                let one = [api::Tag::new(key, value)];
-                let mut told = |_: &api::Tag, done: &Result<Written, TagError>| {
-                    result = Some(done.clone());
-                };
-                api::write(account, instance, &one, &limits, &mut renew, &mut told);
-            }
-            None => result = Some(api::delete(account, instance, key, &limits, &mut renew)),
+        for tag in tags.iter().filter(|tag| tag.wanted.is_none() && !tag.agrees) {
+            // A share of the time, as each of those that are written has.
+            let share = u32::try_from(tags.len()).unwrap_or(1).max(1);
+            let done = api::delete(account, instance, &tag.key, &limits(share), &mut renew);
+            hear(tag, &done);
         }
-        let Some(result) = result else { return Ok(()) };
-        let written = result.map_err(|e| e.problem())?;
-        let what = tag.wanted.as_ref().map_or("removed".into(), |value| format!("= {value}"));
-        let notes: Vec<String> = written.notes.iter().map(Note::to_string).collect();
-        let notes =
-            if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
-        info!(attempts = written.attempts, "tags: {key} {what}{notes}");
-        Ok(())
+        let wanted: Vec<&Tag> = tags.iter().filter(|tag| tag.wanted.is_some()).collect();
+        let written = wanted.iter().filter_map(|t| Some(api::Tag::new(&t.key, t.wanted.clone()?)));
+        let written: Vec<api::Tag> = written.collect();
+        api::write(account, instance, &written, &limits(1), &mut renew, &mut |written, done| {
+            if let Some(tag) = wanted.iter().find(|tag| tag.key == written.key) {
+                hear(tag, done);
+            }
+        });
     }
 }

@@ -369,6 +369,29 @@ mod tests {
     }
 
     #[test]
+    fn what_root_wrote_of_its_own_boot_outranks_what_the_user_could_write() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let tmp = tempfile::tempdir().unwrap();
+        let bases = [Base::new(tmp.path(), "run"), Base::new(tmp.path(), "home")];
+        open_journal(&bases[..1], &began("i", 7)).unwrap();
+        let forged = BootBegan {
+            runner: Runner { start_ticks: 1000, ..began("i", 7).runner },
+            ..began("i", 7)
+        };
+        let place = open_journal(&bases[1..], &forged).unwrap();
+        let find = |by_root| {
+            let this_life = |e: &Epoch| e.init_start == 7;
+            search::find_journal_where(&bases, "i", &this_life, by_root).found.unwrap().path
+        };
+        assert!(find(true).starts_with(tmp.path().join("home")), "the newer of two of root's");
+        std::os::unix::fs::chown(place.path.join(file::NAME), Some(65534), None).unwrap();
+        assert!(find(true).starts_with(tmp.path().join("run")));
+        assert!(find(false).starts_with(tmp.path().join("home")), "there all is the user's");
+    }
+
+    #[test]
     fn only_old_instances_are_pruned() {
         let tmp = tempfile::tempdir().unwrap();
         let bases = [Base::new(tmp.path(), "s")];

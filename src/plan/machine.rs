@@ -79,7 +79,7 @@ fn step(s: &crate::config::Step, facts: &Facts) -> Step {
         // Nobody answers: standard input is empty.
         ("DEBIAN_FRONTEND", "noninteractive"),
     ];
-    let mut set = facts.machine.as_ref().map(|m| m.parameters.variables()).unwrap_or_default();
+    let mut set = facts.machine.as_ref().map(|m| m.parameters.for_commands()).unwrap_or_default();
     set.extend(s.environment.clone());
     Step {
         name: s.name.clone(),

@@ -252,7 +252,7 @@ fn script(config: &Config, facts: &Facts, again: bool) -> Work {
 /// user's variables, less the payload itself.
 fn script_environment(config: &Config, facts: &Facts) -> Environment {
     let mut set = user_variables(facts);
-    set.extend(facts.machine.iter().flat_map(|machine| machine.parameters.variables()));
+    set.extend(facts.machine.iter().flat_map(|machine| machine.parameters.for_commands()));
     if config.bootstrap.git_https {
         let first = facts.git_config_count;
         for (n, (to, from)) in (first..).zip(GIT_REWRITES) {

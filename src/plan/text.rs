@@ -18,7 +18,10 @@ impl Display for Plan {
             some => some.join(", "),
         };
         writeln!(f, "config    {sources}")?;
+        let machine = self.phases.iter().any(|p| matches!(p.work, Work::Metadata(_)));
         let policy = match self.on_failure {
+            // There the agent is no first process: nothing hangs on its end.
+            _ if machine => "leaves the machine on",
             OnBootFailure::Exit => "ends the sandbox",
             OnBootFailure::Hold => "still starts the workload",
         };

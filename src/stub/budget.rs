@@ -1,5 +1,6 @@
 //! How the room of a user-data is spent.
 
+use super::payload::MAX_SCRIPT;
 use serde::Serialize;
 use std::fmt;
 
@@ -88,6 +89,7 @@ impl Budget {
     /// of it packed as well as this script does. `None` without a script to judge by.
     pub fn estimated_by_gzip(&self) -> Option<usize> {
         let script = self.script.filter(|s| s.gzip > 0)?;
-        Some(self.largest_gzip().saturating_mul(script.raw) / script.gzip)
+        let estimate = self.largest_gzip().saturating_mul(script.raw) / script.gzip;
+        Some(estimate.min(usize::try_from(MAX_SCRIPT).unwrap_or(usize::MAX)))
     }
 }

@@ -66,7 +66,10 @@ impl fmt::Display for UserScriptError {
                 "the user script {path} cannot be read: {e}; make it readable, or remove it to \
                  launch without one"
             ),
-            Why::Payload(e) => write!(f, "the user script {path} cannot be handed over: {e}"),
+            Why::Payload(e) => write!(
+                f,
+                "the user script {path} cannot be handed over: {e}; shorten it, or let it download its larger part itself"
+            ),
         }
     }
 }

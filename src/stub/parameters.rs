@@ -15,6 +15,9 @@ const MAX_URL: usize = 2048;
 /// The longest idle timeout in minutes: a year.
 const MAX_IDLE: u32 = 525_600;
 
+/// The contract's timeout where none was given, in minutes.
+const DEFAULT_IDLE: u32 = 60;
+
 /// The launch's parameters. Absent ones were not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameters {
@@ -186,7 +189,14 @@ impl Parameters {
         }
     }
 
-    /// The variables that commands of the boot are given.
+    /// The variables that commands of the boot are given: the launch's, and the timeout also
+    /// where the launch didn't say one.
+    pub fn for_commands(&self) -> BTreeMap<String, String> {
+        let idle_timeout = self.idle_timeout.or(Some(DEFAULT_IDLE));
+        Self { idle_timeout, ..self.clone() }.variables()
+    }
+
+    /// The variables of what was given.
     pub fn variables(&self) -> BTreeMap<String, String> {
         self.given().map(|(name, value)| (name.variable().to_owned(), value)).collect()
     }
@@ -374,6 +384,14 @@ mod tests {
             &[digits],
             &["", &digits[1..], &format!("{digits}0"), &digits.replace('a', "g")],
         );
+    }
+
+    #[test]
+    fn commands_have_the_contracts_timeout_where_none_is_given() {
+        let given = Parameters { idle_timeout: Some(5), ..Parameters::default() };
+        assert_eq!(given.for_commands()["MINT_IDLE_TIMEOUT"], "5");
+        assert_eq!(Parameters::default().for_commands()["MINT_IDLE_TIMEOUT"], "60");
+        assert!(Parameters::default().variables().is_empty());
     }
 
     #[test]

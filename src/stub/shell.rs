@@ -52,6 +52,12 @@ pub(super) fn assignments(script: &[u8]) -> Vec<Assignment<'_>> {
                 break;
             }
             cursor.blanks();
+            // Another command on the same line.
+            if cursor.peek() == Some(b';') {
+                cursor.at += 1;
+                cursor.blanks();
+                cursor.keyword();
+            }
         }
         cursor.next_line();
     }
@@ -330,6 +336,16 @@ mod tests {
                 Err(Obstacle::Unclosed)
             );
         }
+    }
+
+    #[test]
+    fn several_assignments_of_a_line_are_read() {
+        let script = b"A=1; export B='2;3';C=\"4\" D=5; echo E=6\n";
+        let found = assignments(script);
+        let read: Vec<(&str, &[u8])> =
+            found.iter().map(|a| (a.name, a.value.as_deref().unwrap())).collect();
+        let all: [(&str, &[u8]); 4] = [("A", b"1"), ("B", b"2;3"), ("C", b"4"), ("D", b"5")];
+        assert_eq!(read, all);
     }
 
     #[test]

@@ -174,6 +174,7 @@ fn parents(text: &[u8], first: &[u8], found: &[Assignment]) -> Result<Parsed, Us
         return Err(UserDataError::CarriageReturns);
     }
     unfilled(text)?;
+    here_document(text, found)?;
     // Its end is unknown, but it doesn't end with its payload: that may be a part of one.
     if found.iter().any(|a| a.name == VARIABLE && a.at_end && a.value.is_ok()) {
         return Err(UserDataError::Truncated);
@@ -187,6 +188,20 @@ fn parents(text: &[u8], first: &[u8], found: &[Assignment]) -> Result<Parsed, Us
         fetch: downloaded(found),
     }
     .with(payload)
+}
+
+/// Lines of a here-document look like assignments and are none. Which of the two a text behind
+/// one is takes a shell to tell, so neither is believed.
+fn here_document(text: &[u8], found: &[Assignment]) -> Result<(), UserDataError> {
+    let payload = found.iter().filter(|a| a.name == VARIABLE).map(|a| a.line).max().unwrap_or(0);
+    for (line, content) in (1..payload).zip(text.split(|&b| b == b'\n')) {
+        let content = String::from_utf8_lossy(content);
+        let begins = content.replace("<<<", "").contains("<<");
+        if begins && !content.trim_start().starts_with('#') {
+            return Err(UserDataError::HereDocument { line });
+        }
+    }
+    Ok(())
 }
 
 /// Is a placeholder of the template left outside comments?

@@ -28,6 +28,14 @@ pub fn age(pid: i32) -> Option<Duration> {
     Duration::try_from_secs_f64(up - started).ok()
 }
 
+/// Whose process `pid` is: its effective user; `None` where that cannot be seen. The owner of
+/// its directory in `/proc` doesn't tell: that is root's of a process that is closed to others.
+pub fn uid(pid: i32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 struct Stat {
     state: u8,
     parent: i32,

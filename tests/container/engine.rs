@@ -1,9 +1,9 @@
 //! podman, as this machine needs it called, with a deadline on everything.
 
-use std::io::{Read, Write};
+use crate::readiness::{Readiness, layer_is_ready};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Nothing that a test asks of podman takes longer on a machine that works.
@@ -35,25 +35,10 @@ pub(crate) fn image() -> String {
     std::env::var("AGENT_TEST_IMAGE").unwrap_or_else(|_| "localhost/agent-sandbox:small".into())
 }
 
-/// Can the layer run here? Where it can't, says so once, past the test harness's capture,
-/// and every test passes without having tested. With `AGENT_REQUIRE_ALL=1` that is a failure.
+/// Can the layer run here?
 pub(crate) fn ready() -> bool {
-    static READY: OnceLock<Result<(), String>> = OnceLock::new();
-    let ready = READY.get_or_init(|| {
-        let found = look();
-        if let Err(reason) = &found {
-            let _ = writeln!(std::io::stderr(), "skipped: tests/container: {reason}");
-        }
-        found
-    });
-    match ready {
-        Ok(()) => true,
-        Err(reason) => {
-            let required = std::env::var("AGENT_REQUIRE_ALL").is_ok_and(|v| v == "1");
-            assert!(!required, "AGENT_REQUIRE_ALL=1, but: {reason}");
-            false
-        }
-    }
+    static READY: Readiness = Readiness::new();
+    layer_is_ready("container", &READY, look)
 }
 
 fn look() -> Result<(), String> {

@@ -24,6 +24,9 @@
     reason = "a test fails by a panic; its helpers are no production code"
 )]
 
+#[path = "../util/readiness.rs"]
+mod readiness;
+
 mod engine;
 mod guard;
 mod hostile;

@@ -1,14 +1,13 @@
 //! A machine with one disk. Started again it is the same machine after a restart: /etc, the
 //! state, the home and the disk are kept, the mounts are gone.
 
+use crate::readiness::{Readiness, layer_is_ready};
 use crate::util::{Ended, PATH, built, directory, eventually, file, fresh, is_root, run};
 use serde_json::Value;
 use std::fs::{self, File};
-use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// Where the disk belongs.
@@ -27,25 +26,10 @@ cd /
 exec sh -c "$2"
 "#;
 
-/// Can the layer run here? Says so once where it can't; with `AGENT_REQUIRE_ALL=1` that is a
-/// failure.
+/// Can the layer run here?
 pub(crate) fn ready() -> bool {
-    static READY: OnceLock<Result<(), String>> = OnceLock::new();
-    let ready = READY.get_or_init(|| {
-        let found = look();
-        if let Err(reason) = &found {
-            let _ = writeln!(std::io::stderr(), "skipped: tests/disk: {reason}");
-        }
-        found
-    });
-    match ready {
-        Ok(()) => true,
-        Err(reason) => {
-            let required = std::env::var("AGENT_REQUIRE_ALL").is_ok_and(|v| v == "1");
-            assert!(!required, "AGENT_REQUIRE_ALL=1, but: {reason}");
-            false
-        }
-    }
+    static READY: Readiness = Readiness::new();
+    layer_is_ready("disk", &READY, look)
 }
 
 fn look() -> Result<(), String> {

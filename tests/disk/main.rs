@@ -8,6 +8,8 @@
     reason = "a test fails by a panic; its helpers are no production code"
 )]
 
+#[path = "../util/readiness.rs"]
+mod readiness;
 #[path = "../util/mod.rs"]
 mod util;
 

@@ -6,7 +6,10 @@ use crate::util::metadata::Service;
 use crate::util::{Ended, eventually, run};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::read::GzEncoder;
 use serde_json::{Value, json};
+use std::io::Read;
 use std::os::unix::net::UnixDatagram;
 
 const SCRIPT: &str = "#!/bin/sh\necho \"$MINT_VM_NAME\" >>/mnt/out/ran\n";
@@ -106,6 +109,17 @@ fn a_plain_script_and_none_are_user_data_too() {
     let status = none.boot();
     assert_eq!(status["state"], "complete", "{status:#}");
     assert_eq!(status["machine"]["user_data"], "none");
+}
+
+#[test]
+fn user_data_may_be_gzip() {
+    for user_data in [stub_of(SCRIPT), SCRIPT.to_owned()] {
+        let mut packed = Vec::new();
+        GzEncoder::new(user_data.as_bytes(), Compression::best()).read_to_end(&mut packed).unwrap();
+        let machine = Machine::with(&packed, "");
+        assert_eq!(machine.boot()["state"], "complete");
+        assert_eq!(machine.runs(), 1);
+    }
 }
 
 #[test]

@@ -23,6 +23,8 @@ fn every_failure_is_told_and_none_is_hidden() {
     a_stub_that_was_cut_short(&mut ec2);
     a_service_that_is_off_away_or_too_far(&mut ec2);
     the_boot_is_killed(&mut ec2);
+    the_boot_is_stopped(&mut ec2);
+    the_end_of_an_older_boot_is_not_what_stays(&mut ec2);
     ec2.machine.power_off();
 }
 
@@ -105,8 +107,20 @@ fn a_service_that_is_off_away_or_too_far(ec2: &mut Instance) {
         let status = ec2.machine.run("agent status --json").json();
         assert_eq!(status["state"], "failed", "{status:#}");
         assert!(problem(&status, "metadata").starts_with(code), "{ended:?}\n{status:#}");
+        let text = ec2.text();
+        assert!(
+            text.contains("mint:bootstrap-failure-phase should be config")
+                || text.contains("mint:bootstrap should be failed"),
+            "EC2 has not been told of this boot: {text}"
+        );
     }
     ec2.service.faults(json!([]));
+    // Nobody is there at all.
+    ec2.machine.run("ip route add unreachable 169.254.169.254/32").expect(0);
+    ec2.machine.run_within("AGENT__EC2__DEADLINE=5s agent boot --no-tags", BOOT).expect(1);
+    let status = ec2.machine.run("agent status --json").json();
+    assert_eq!(problem(&status, "metadata"), "metadata-absent", "{status:#}");
+    ec2.machine.run("ip route del unreachable 169.254.169.254/32").expect(0);
     ec2.machine.run("test ! -e /tmp/ran").expect(0);
 }
 
@@ -132,4 +146,47 @@ fn the_boot_is_killed(ec2: &mut Instance) {
         ("failed", "user-script")
     );
     ec2.machine.run("! pgrep -x sleep").expect(0);
+}
+
+/// Told also of a boot that somebody stops.
+#[track_caller]
+fn the_boot_is_stopped(ec2: &mut Instance) {
+    ec2.user_data(rendered("#!/bin/sh\nexit 0\n", &[]));
+    ec2.boot();
+    assert_eq!(ec2.tags()["mint:bootstrap"], "complete");
+    ec2.user_data(rendered("#!/bin/sh\ntouch /tmp/stopping; sleep 600\n", &[]));
+    ec2.machine.run("systemctl restart --no-block agent-boot.service").expect(0);
+    ec2.machine.wait_for("test -e /tmp/stopping", BOOT);
+    ec2.machine.run("systemctl stop agent-boot.service").expect(0);
+    let status = ec2.settled();
+    assert_eq!(status["interrupted"], "SIGTERM", "{status:#}");
+    let tags = ec2.tags();
+    assert_eq!(
+        (tags["mint:bootstrap"].as_str(), tags["mint:bootstrap-failure-phase"].as_str()),
+        ("failed", "user-script")
+    );
+}
+
+/// The API is away while a boot fails and the next one ends well: the process that still tries
+/// to tell of the first tells of the second too.
+#[track_caller]
+fn the_end_of_an_older_boot_is_not_what_stays(ec2: &mut Instance) {
+    let host = ec2.api.rsplit_once(':').unwrap().0.trim_start_matches("http://").to_owned();
+    ec2.user_data(rendered("#!/bin/sh\nexit 4\n", &[]));
+    ec2.machine.run(&format!("ip route add blackhole {host}/32")).expect(0);
+    ec2.machine.run_within("systemctl restart agent-boot.service", BOOT).expect(1);
+    ec2.machine.wait_for("systemctl is-active agent-tags | grep -q activating", BOOT);
+    ec2.user_data(rendered("#!/bin/sh\nexit 0\n", &[]));
+    ec2.machine.run_within("systemctl restart agent-boot.service", BOOT).expect(0);
+    ec2.machine.run("systemctl is-active agent-tags | grep -q activating").expect(0);
+    ec2.machine.run(&format!("ip route del blackhole {host}/32")).expect(0);
+    let status = ec2.settled();
+    assert_eq!(status["state"], "complete", "{status:#}");
+    let tags = ec2.tags();
+    assert_eq!(
+        (tags["mint:bootstrap"].as_str(), tags["mint:bootstrap-failure-phase"].as_str()),
+        ("complete", "")
+    );
+    let log = ec2.machine.run("journalctl -u agent-tags -o cat --no-pager").stdout;
+    assert!(log.contains("another boot has begun meanwhile"), "{log}");
 }

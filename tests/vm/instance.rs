@@ -121,7 +121,7 @@ impl Instance {
     }
 
     #[track_caller]
-    fn settled(&mut self) -> Value {
+    pub(crate) fn settled(&mut self) -> Value {
         let ended = "systemctl show -P ActiveState agent-boot agent-tags | grep -qv activating";
         let ended = format!("! systemctl list-jobs --no-legend | grep -q agent && {ended}");
         self.machine.wait_for(&ended, BOOT);

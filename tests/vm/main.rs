@@ -21,6 +21,8 @@
     reason = "a test fails by a panic; its helpers are no production code"
 )]
 
+#[path = "../util/readiness.rs"]
+mod readiness;
 mod rig;
 #[path = "../util/mod.rs"]
 mod util;

@@ -3,6 +3,7 @@
 use super::super::event::{Epoch, Event};
 use super::super::file::{self, Appender, Contents};
 use super::{Base, owned_by};
+use crate::sys::process;
 use nix::unistd::geteuid;
 use std::fs;
 use std::io;
@@ -26,12 +27,28 @@ pub struct Search {
     pub closed: Vec<PathBuf>,
 }
 
+/// Is it root's of this life, when was the boot's process started in this life, when is it said
+/// to have begun.
+type Rank = (bool, Option<u64>, Option<jiff::Timestamp>);
+
 /// Finds the journal that speaks of this life of the sandbox (`this_life`); else the newest
 /// of all. On a volume, which several containers may share, only `instance`'s own counts.
+///
+/// Where root booted this life (PID 1 is root's), what root has written of it outranks what the
+/// sandbox user may have written, who can write to most of the places.
 pub fn find_journal(bases: &[Base], instance: &str, this_life: &dyn Fn(&Epoch) -> bool) -> Search {
+    find_journal_where(bases, instance, this_life, process::uid(1) == Some(0))
+}
+
+pub(super) fn find_journal_where(
+    bases: &[Base],
+    instance: &str,
+    this_life: &dyn Fn(&Epoch) -> bool,
+    by_root: bool,
+) -> Search {
     let mut search = Search::default();
     // Within a life the kernel's own clock tells which is newer: nobody can set it back.
-    let mut found: Vec<(Option<u64>, Option<jiff::Timestamp>, Found)> = Vec::new();
+    let mut found: Vec<(Rank, Found)> = Vec::new();
     for base in bases.iter().filter(|base| !base.shared || believable(&base.path())) {
         for path in journals_in(base, instance, &mut search.closed) {
             let contents = match file::read(&path) {
@@ -54,11 +71,12 @@ pub fn find_journal(bases: &[Base], instance: &str, this_life: &dyn Fn(&Epoch) -
             let last =
                 boots.clone().find(|(ours, _)| ours.is_some()).or_else(|| boots.clone().next());
             let (ours, at) = last.map_or((None, None), |(ours, at)| (ours, Some(at)));
-            found.push((ours, at, Found { path, contents }));
+            let roots = by_root && ours.is_some() && contents.owner == 0;
+            found.push(((roots, ours, at), Found { path, contents }));
         }
     }
-    found.sort_by_key(|(ours, at, _)| (*ours, *at));
-    search.found = found.pop().map(|(_, _, f)| f);
+    found.sort_by_key(|(rank, _)| *rank);
+    search.found = found.pop().map(|(_, f)| f);
     search
 }
 

@@ -58,8 +58,6 @@ const COPIES: &[u64] = &[
     262_144 * MIB,
 ];
 
-static ZEROS: [u8; MIB as usize] = [0; MIB as usize];
-
 /// Where the first byte lies that is not zero, of those that are looked at; `None` on a device
 /// that is blank.
 ///
@@ -76,8 +74,7 @@ pub(super) fn first_byte(device: &File, size: u64) -> io::Result<Option<u64>> {
             let length = (to - at).min(MIB);
             let piece = buffer.get_mut(..length as usize).unwrap_or_default();
             device.read_exact_at(piece, at)?;
-            if ZEROS.get(..piece.len()) != Some(&*piece) {
-                let offset = piece.iter().position(|b| *b != 0).unwrap_or(0);
+            if let Some(offset) = piece.iter().position(|b| *b != 0) {
                 return Ok(Some(at + offset as u64));
             }
             at += length;

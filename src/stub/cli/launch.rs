@@ -120,7 +120,8 @@ impl LaunchArgs {
 /// The script of the user who runs this.
 fn own_script() -> Result<Option<Script>, String> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|h| h.is_absolute());
-    let home = home.ok_or("HOME is not set: the user script is looked for in it")?;
+    let home =
+        home.ok_or("HOME is not set to an absolute path: the user script is looked for in it")?;
     user_script(&home).map_err(|e| e.to_string())
 }
 
@@ -159,7 +160,14 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt;
         options.mode(0o600);
     }
-    options.open(path)?.write_all(bytes)
+    let mut file = options.open(path)?;
+    // One that was there keeps its mode otherwise.
+    #[cfg(unix)]
+    if file.metadata()?.is_file() {
+        use std::os::unix::fs::PermissionsExt;
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    }
+    file.write_all(bytes)
 }
 
 /// [`Budget`] with what follows from it.

@@ -64,6 +64,11 @@ pub enum UserDataError {
         /// Where.
         line: usize,
     },
+    /// A stub's variables behind the beginning of a here-document: it may as well be a script.
+    HereDocument {
+        /// Where that begins.
+        line: usize,
+    },
     /// A placeholder of the template that was not filled.
     Placeholder {
         /// Where.
@@ -102,6 +107,7 @@ impl UserDataError {
             | Self::NoPayload
             | Self::Twice { .. }
             | Self::Computed { .. }
+            | Self::HereDocument { .. }
             | Self::Placeholder { .. }
             | Self::Parameter { .. } => "user-data-invalid",
             Self::Payload { .. } => "payload-undecodable",
@@ -132,6 +138,9 @@ impl UserDataError {
             }
             Self::Twice { .. } => "set it once",
             Self::Computed { .. } => "write the value itself, in single quotes",
+            Self::HereDocument { .. } => {
+                "send a script without lines that set MINT_USER_BOOTSTRAP, or a stub that sets it before any here-document"
+            }
             Self::Placeholder { .. } => {
                 "fill in every placeholder; an empty value means: not given"
             }
@@ -181,6 +190,10 @@ impl fmt::Display for UserDataError {
             Self::Unclosed { variable, line } => {
                 write!(f, "the quotes around {variable} in line {line} are not closed")
             }
+            Self::HereDocument { line } => write!(
+                f,
+                "it sets a stub's variables behind the here-document in line {line}, so it may be a script as well as a stub"
+            ),
             Self::Placeholder { line } => {
                 write!(f, "a placeholder (__MINT_…__) was left unfilled in line {line}")
             }

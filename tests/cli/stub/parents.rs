@@ -191,3 +191,14 @@ fn any_payload_comes_back() {
         assert_eq!(parsed.script.as_ref().map(Script::bytes), Some(script.as_slice()));
     }
 }
+
+#[test]
+fn what_may_be_a_script_that_writes_a_stub_is_neither() {
+    let script = "#!/bin/bash\nmake it\ncat >/tmp/stub <<'EOF'\nexport MINT_VM_NAME=x\nMINT_USER_BOOTSTRAP=\nexec y\nEOF\n";
+    let error = user_data::parse(script.as_bytes()).unwrap_err();
+    assert_eq!(error, UserDataError::HereDocument { line: 3 });
+    assert!(error.to_string().contains("line 3"), "{error}");
+    let text = filled(&[]);
+    let (head, rest) = text.split_once('\n').unwrap();
+    is_understood(&format!("{head}\n# a comment << here\nread x <<< word\n{rest}"));
+}

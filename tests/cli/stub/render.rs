@@ -4,7 +4,7 @@ use super::{SHA256, TOKEN, home_with, program, stub};
 use crate::util::{directory, fresh, run, unprivileged};
 use agent::stub::user_data::{self, Kind};
 use agent::stub::{PROTOCOL, Template};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 const SCRIPT: &str = "#!/bin/sh\necho hi\n";
@@ -65,6 +65,10 @@ fn the_output_is_for_its_owner_alone() {
         user_data::parse(&fs::read(&out).unwrap()).unwrap().script.unwrap().bytes(),
         SCRIPT.as_bytes()
     );
+    fs::set_permissions(&out, Permissions::from_mode(0o644)).unwrap();
+    run(stub(home.path(), &["render", "--output", out.to_str().unwrap()])).expect(0);
+    let mode = fs::metadata(&out).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "one that was there before, too");
     let closed = directory(home.path(), "directory");
     run(stub(home.path(), &["render", "--output", closed.to_str().unwrap()]))
         .expect(1)

@@ -61,3 +61,11 @@ fn the_estimate_for_gzip_is_near() {
     let off = (packed as f64 / room as f64 - 1.0).abs();
     assert!(off < 0.1, "{packed} of {room}");
 }
+
+/// No more than a guest unpacks.
+#[test]
+fn the_estimate_ends_where_the_guest_does() {
+    let home = home_with(vec![0; 3 << 20]);
+    let json = run(stub(home.path(), &["size", "--json"])).expect(0).json();
+    assert_eq!(json["estimated_by_gzip"], 8 << 20);
+}

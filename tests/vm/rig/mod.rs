@@ -17,10 +17,9 @@ pub(crate) mod network;
 pub(crate) mod qmp;
 pub(crate) mod root;
 
-use std::io::Write;
+use crate::readiness::{Readiness, layer_is_ready};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How long a machine may take until its shell answers. An idle one takes 10 to 20 seconds
@@ -71,22 +70,10 @@ pub(crate) fn agent() -> PathBuf {
         .map_or_else(|| env!("CARGO_BIN_EXE_agent").into(), Into::into)
 }
 
-/// Can the layer run here? Where it can't, says so once, past the test harness's capture,
-/// and every test passes without having tested. With `AGENT_REQUIRE_ALL=1` that is a failure.
+/// Can machines of this variant run here?
 pub(crate) fn ready(variant: Variant) -> bool {
-    static READY: [OnceLock<Result<(), String>>; 2] = [OnceLock::new(), OnceLock::new()];
-    let ready = READY[variant as usize].get_or_init(|| {
-        let found = look(variant);
-        if let Err(reason) = &found {
-            let _ = writeln!(std::io::stderr(), "skipped: tests/vm: {reason}");
-        }
-        found
-    });
-    if let Err(reason) = ready {
-        let required = std::env::var("AGENT_REQUIRE_ALL").is_ok_and(|v| v == "1");
-        assert!(!required, "AGENT_REQUIRE_ALL=1, but: {reason}");
-    }
-    ready.is_ok()
+    static READY: [Readiness; 2] = [Readiness::new(), Readiness::new()];
+    layer_is_ready("vm", &READY[variant as usize], || look(variant))
 }
 
 fn look(variant: Variant) -> Result<(), String> {
