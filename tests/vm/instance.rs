@@ -109,7 +109,8 @@ impl Instance {
     #[track_caller]
     pub(crate) fn start(&mut self) -> Value {
         self.machine.start();
-        self.machine.wait_for("systemctl is-system-running | grep -qvE 'starting|initializing'", BOOT);
+        self.machine
+            .wait_for("systemctl is-system-running | grep -qvE 'starting|initializing'", BOOT);
         self.settled()
     }
 
