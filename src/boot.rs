@@ -20,6 +20,7 @@ use crate::plan::{self, Facts, Phase, PhaseName, Plan, Switch, Work};
 use crate::stub::payload::{self, Script};
 use crate::survey;
 use crate::sys::{environ, files, notify, privilege, spawn};
+use nix::unistd::geteuid;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -142,7 +143,7 @@ fn tell_ec2(request: &Request) {
 fn joined(request: &Request, within: Duration) -> Option<State> {
     let began = Instant::now();
     let config = config::load(&sources(request.config.as_ref())).unwrap_or_else(|e| *e.usable);
-    let timeout = config.boot.deadline.0;
+    let timeout = observe::boot_takes(&config);
     let status = observe::ended(request.config.as_deref(), timeout, &|| began.elapsed() < within);
     if status.state == State::None {
         return None;
@@ -215,6 +216,12 @@ fn locked(
     {
         return fail(format!("failed: config: {}; next: {}", problem.message, problem.next));
     }
+    if !geteuid().is_root() && booted_by_root(plan, bases) {
+        return fail(
+            "failed: root has booted this machine, and the status is root's; next: run it as root"
+                .into(),
+        );
+    }
     let place = match place::open_journal(bases, &began) {
         Ok(place) => place,
         Err(why) => {
@@ -281,6 +288,13 @@ fn refused_by_hand<'a>(plan: &'a Plan, bases: &[Base]) -> Option<&'a Problem> {
         search.found.is_some_and(|f| status::fold(&f.contents.records, &observer).boot.is_some());
     // Where this user may not look, there may be one.
     (booted || !search.closed.is_empty()).then_some(problem)
+}
+
+/// Is the status of this life one that root has written? Then a boot of another user would be
+/// told to nobody.
+fn booted_by_root(plan: &Plan, bases: &[Base]) -> bool {
+    let search = place::find_journal(bases, &plan.instance.id, &file::is_this_life);
+    search.found.is_some_and(|found| found.roots)
 }
 
 /// Says how it ended, from the journal itself: what is told here and what `agent

@@ -79,6 +79,11 @@ pub fn ended(config: Option<&Path>, timeout: Duration, may_begin: &dyn Fn() -> b
     }
 }
 
+/// The most that a boot takes: its deadline, and then the end of what it runs.
+pub fn boot_takes(config: &Config) -> Duration {
+    config.boot.deadline.0 + config.boot.grace.0 + Duration::from_secs(60)
+}
+
 /// The EC2 instance that booted: as the metadata told it, else as the firmware does.
 pub fn ec2_instance(status: &Status) -> Option<&str> {
     let told = status.machine.as_ref().map(|machine| machine.instance.as_str());

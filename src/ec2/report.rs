@@ -39,7 +39,7 @@ pub fn run(config_file: Option<&PathBuf>, wait: bool) -> Told {
     let config = config::load(&sources).unwrap_or_else(|e| *e.usable);
     crate::log::start(config.log.format, config.log.level);
     let path = config_file.map(PathBuf::as_path);
-    let ended = || observe::ended(path, config.boot.deadline.0, &|| false);
+    let ended = || observe::ended(path, observe::boot_takes(&config), &|| false);
     let mut status = if wait { ended() } else { observe::status(path) };
     loop {
         let told = tell(&config, &status, wait);
@@ -77,7 +77,6 @@ fn tell(config: &Config, status: &Status, patient: bool) -> Told {
         say_not("the tags", &problem);
         Told::NotAll
     };
-    let until = Instant::now() + config.ec2.tags_deadline.0;
     let mut settings = metadata::settings(config);
     if patient {
         // The service may be away for as long as the API may.
@@ -93,7 +92,7 @@ fn tell(config: &Config, status: &Status, patient: bool) -> Told {
             }
         },
     };
-    let mut teller = match Teller::new(config, settings, instance.clone(), region, until) {
+    let mut teller = match Teller::new(config, settings, instance.clone(), region, patient) {
         Ok(teller) => teller,
         Err(problem) => return nothing(&instance, problem),
     };
@@ -175,6 +174,27 @@ struct Teller {
     until: Instant,
 }
 
+/// How often a role that is not there is asked for again: one that was attached a moment ago
+/// appears within seconds.
+const ROLE_EVERY: Duration = Duration::from_secs(10);
+
+/// The role's credentials. Who is `patient` waits for a role as long as for the service.
+fn credentials(settings: &Settings, patient: bool) -> Result<Credentials, Problem> {
+    let until = Instant::now() + settings.deadline.0;
+    loop {
+        let error = match imds::credentials(settings) {
+            Ok(credentials) => return Ok(credentials),
+            Err(error) => error,
+        };
+        let pause = ROLE_EVERY.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let passing = matches!(error.kind, imds::Kind::NoRole | imds::Kind::RoleRefused);
+        if !(patient && passing) || Instant::now() + pause > until {
+            return Err(error.problem());
+        }
+        std::thread::sleep(pause);
+    }
+}
+
 /// Hears of each tag as soon as it is done.
 type Hear<'a> = &'a mut dyn FnMut(&Tag, &Result<Written, TagError>);
 
@@ -184,9 +204,10 @@ impl Teller {
         settings: Settings,
         instance: String,
         region: String,
-        until: Instant,
+        patient: bool,
     ) -> Result<Self, Problem> {
-        let credentials = imds::credentials(&settings).map_err(|e| e.problem())?;
+        let credentials = credentials(&settings, patient)?;
+        let until = Instant::now() + config.ec2.tags_deadline.0;
         let account = Account { region, endpoint: config.ec2.api.clone(), credentials };
         let request_deadline = config.ec2.api_deadline.0;
         Ok(Self { account, settings, instance, request_deadline, until })

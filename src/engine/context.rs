@@ -76,15 +76,16 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Takes the instance metadata in and makes the plan anew with it. The phases stay the
-    /// same ones.
+    /// Takes the instance metadata in, records which machine this is, and makes the plan anew
+    /// with it. The phases stay the same ones.
     ///
     /// # Errors
     /// The user-data cannot be used.
     pub fn take_in(&mut self, metadata: Metadata) -> Result<MachineSeen, Problem> {
         let given = self.user_data.take();
-        let (seen, script) = survey::take_in(&mut self.facts, self.config, metadata, given)?;
-        self.script = self.script.take().or(script);
+        let (seen, script) = survey::take_in(&mut self.facts, self.config, metadata, given);
+        self.record(Event::MachineSeen(seen.clone()));
+        self.script = self.script.take().or(script?);
         self.plan = Rc::new(plan::resolve(self.config, &self.facts, self.again));
         Ok(seen)
     }

@@ -8,7 +8,6 @@ use crate::config::{Config, Ec2};
 use crate::ec2::imds::{self, ImdsError, Metadata, Settings};
 use crate::engine::{Context, HelperError, Report};
 use crate::journal::Problem;
-use crate::journal::event::Event;
 use crate::plan::MetadataWork;
 use std::time::Duration;
 
@@ -42,7 +41,6 @@ pub async fn run(work: &MetadataWork, cx: &mut Context<'_>) -> Report {
     match cx.take_in(metadata) {
         Ok(seen) => {
             let notes = vec![format!("instance {} in {}", seen.instance, seen.region)];
-            cx.record(Event::MachineSeen(seen));
             Report { notes, ..Report::default() }
         }
         Err(problem) => Report::failed(problem),

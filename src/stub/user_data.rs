@@ -179,6 +179,7 @@ fn parents(text: &[u8], first: &[u8], found: &[Assignment]) -> Result<Parsed, Us
     if found.iter().any(|a| a.name == VARIABLE && a.at_end && a.value.is_ok()) {
         return Err(UserDataError::Truncated);
     }
+    hidden(text, found)?;
     let values = Values(found);
     let payload = values.payload()?;
     Parsed {
@@ -190,13 +191,42 @@ fn parents(text: &[u8], first: &[u8], found: &[Assignment]) -> Result<Parsed, Us
     .with(payload)
 }
 
+/// A parameter that is only set where a shell would have to tell whether (behind `&&`, in an
+/// `if`) must not be passed over.
+fn hidden(text: &[u8], found: &[Assignment]) -> Result<(), UserDataError> {
+    for (line, content) in (1..).zip(text.split(|&b| b == b'\n')) {
+        let content = String::from_utf8_lossy(content);
+        if content.trim_start().starts_with('#') {
+            continue;
+        }
+        for variable in PARAMETERS.iter().map(|n| n.variable()) {
+            let is_set = format!("{variable}=");
+            let alone = |at: usize| {
+                let before = content.get(..at).and_then(|c| c.chars().next_back());
+                before.is_none_or(|c| !(c.is_ascii_alphanumeric() || c == '_'))
+            };
+            let mentioned = content.match_indices(&is_set).any(|(at, _)| alone(at));
+            if mentioned && found.iter().all(|a| a.name != variable) {
+                return Err(UserDataError::Computed { variable, line });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Lines of a here-document look like assignments and are none. Which of the two a text behind
 /// one is takes a shell to tell, so neither is believed.
 fn here_document(text: &[u8], found: &[Assignment]) -> Result<(), UserDataError> {
     let payload = found.iter().filter(|a| a.name == VARIABLE).map(|a| a.line).max().unwrap_or(0);
     for (line, content) in (1..payload).zip(text.split(|&b| b == b'\n')) {
         let content = String::from_utf8_lossy(content);
-        let begins = content.replace("<<<", "").contains("<<");
+        let content = content.replace("<<<", "");
+        // `1<<3` is arithmetic; a here-document's word is no number.
+        let begins = content.match_indices("<<").any(|(at, _)| {
+            let word = content.get(at + 2..).unwrap_or_default();
+            let word = word.strip_prefix('-').unwrap_or(word).trim_start();
+            word.starts_with(|c: char| c.is_ascii_alphabetic() || "_'\"\\".contains(c))
+        });
         if begins && !content.trim_start().starts_with('#') {
             return Err(UserDataError::HereDocument { line });
         }

@@ -6,6 +6,7 @@ use crate::ec2::imds::Metadata;
 use crate::journal::Problem;
 use crate::journal::event::MachineSeen;
 use crate::plan::{Facts, Instance, Machine, Payload, PayloadState};
+use crate::stub::Parameters;
 use crate::stub::payload::Script;
 use crate::stub::user_data::{self, Kind, UserDataError};
 
@@ -13,33 +14,32 @@ use crate::stub::user_data::{self, Kind, UserDataError};
 const SOURCE: &str = "user-data";
 
 /// Adds the metadata and the user-data (`given` in place of the service's own) to the
-/// facts. Returns what the journal is told, and the script.
-///
-/// # Errors
-/// The user-data is nothing that the agent understands, or was cut short.
+/// facts. Returns what the journal is told, and the script; or why the user-data cannot be
+/// used: it is nothing that the agent understands, or was cut short.
 pub fn take_in(
     facts: &mut Facts,
     config: &Config,
     metadata: Metadata,
     given: Option<Vec<u8>>,
-) -> Result<(MachineSeen, Option<Script>), Problem> {
+) -> (MachineSeen, Result<Option<Script>, Problem>) {
     let bytes = given.or(metadata.user_data).unwrap_or_default();
+    let mut seen = MachineSeen {
+        instance: metadata.instance_id.clone(),
+        region: metadata.region.clone(),
+        user_data: "unusable".into(),
+        parameters: Parameters::default(),
+    };
     let (parsed, undecodable) = match user_data::parse(&bytes) {
         Ok(parsed) => (parsed, None),
         // The rest is set up all the same, and the boot fails where the script would run.
         Err(UserDataError::Payload { error, rest, .. }) => (*rest, Some(error)),
-        Err(e) => return Err(e.problem()),
+        Err(e) => return (seen, Err(e.problem())),
     };
     if config.bootstrap.instance.is_none() {
-        facts.instance =
-            Instance { id: metadata.instance_id.clone(), source: "instance metadata".into() };
+        facts.instance = Instance { id: metadata.instance_id, source: "instance metadata".into() };
     }
-    let seen = MachineSeen {
-        instance: metadata.instance_id,
-        region: metadata.region.clone(),
-        user_data: words(&parsed.kind),
-        parameters: parsed.parameters.clone(),
-    };
+    seen.user_data = words(&parsed.kind);
+    seen.parameters.clone_from(&parsed.parameters);
     facts.machine = Some(Machine {
         region: metadata.region,
         block_devices: metadata.block_devices,
@@ -58,7 +58,7 @@ pub fn take_in(
         (true, _) => facts.payload.state = PayloadState::Ambiguous,
         (false, _) => facts.payload = from_user_data,
     }
-    Ok((seen, parsed.script))
+    (seen, Ok(parsed.script))
 }
 
 fn words(kind: &Kind) -> String {

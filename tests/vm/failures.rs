@@ -19,6 +19,8 @@ fn every_failure_is_told_and_none_is_hidden() {
     failing_script_and_denied_tags(&mut ec2, &status);
     the_tags_are_mended(&mut ec2);
     a_success_takes_the_failure_phase_away(&mut ec2);
+    another_user_cannot_boot(&mut ec2);
+    a_role_that_comes_late(&mut ec2);
     a_corrupted_payload(&mut ec2);
     a_stub_that_was_cut_short(&mut ec2);
     a_service_that_is_off_away_or_too_far(&mut ec2);
@@ -68,6 +70,31 @@ fn a_success_takes_the_failure_phase_away(ec2: &mut Instance) {
         ("complete", "healthy")
     );
     ec2.machine.run("systemctl is-active agent-boot").expect(0);
+}
+
+/// Its end would be told to nobody: the status is root's.
+#[track_caller]
+fn another_user_cannot_boot(ec2: &mut Instance) {
+    let boot = "setpriv --reuid=1000 --regid=1000 --init-groups env HOME=/home/ubuntu agent boot";
+    let ended = ec2.machine.run_within(boot, BOOT).expect(1);
+    assert!(ended.stderr.contains("run it as root"), "{ended:?}");
+    assert!(ec2.text().starts_with("complete\n"));
+}
+
+#[track_caller]
+fn a_role_that_comes_late(ec2: &mut Instance) {
+    ec2.service.change(json!({"role": null}));
+    let by_hand = ec2.machine.run_within("agent tags", BOOT).expect(1);
+    assert!(by_hand.stderr.contains("no role"), "{by_hand:?}");
+    ec2.machine.run("systemctl start --no-block agent-tags.service").expect(0);
+    let waits = "journalctl -b -u agent-tags.service --no-pager | tail -3; systemctl show -P ActiveState agent-tags";
+    ec2.machine.wait_for("systemctl show -P ActiveState agent-tags | grep -q ^activating", BOOT);
+    ec2.machine.run("sleep 3").expect(0);
+    ec2.role("attached-late", &["ec2:CreateTags"]);
+    ec2.machine.wait_for("! systemctl show -P ActiveState agent-tags | grep -q ^activating", BOOT);
+    let seen = ec2.machine.run(waits).stdout;
+    assert!(seen.ends_with("inactive\n"), "{seen}");
+    assert!(ec2.text().contains("mint:bootstrap = complete"));
 }
 
 #[track_caller]

@@ -115,10 +115,10 @@ impl Kind {
                 "see what answers at the URL of the evidence; on EC2 nothing may stand between the instance and 169.254.169.254"
             }
             Self::NoRole => {
-                "launch with an instance profile, or attach one: `aws ec2 associate-iam-instance-profile`"
+                "launch with an instance profile, or attach one (`aws ec2 associate-iam-instance-profile`); then run `agent tags`"
             }
             Self::RoleRefused => {
-                "see the role's trust policy: it must let ec2.amazonaws.com assume it"
+                "see the role's trust policy: it must let ec2.amazonaws.com assume it; then run `agent tags`"
             }
         }
     }

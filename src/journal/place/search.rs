@@ -16,6 +16,8 @@ pub struct Found {
     pub path: PathBuf,
     /// What it holds.
     pub contents: Contents,
+    /// Root wrote it, in this life that is root's.
+    pub roots: bool,
 }
 
 /// What a search for the journal came to.
@@ -50,6 +52,10 @@ pub(super) fn find_journal_where(
     // Within a life the kernel's own clock tells which is newer: nobody can set it back.
     let mut found: Vec<(Rank, Found)> = Vec::new();
     for base in bases.iter().filter(|base| !base.shared || believable(&base.path())) {
+        // The places behind it are the user's: a dead file server, or a million files.
+        if found.iter().any(|((roots, ..), _)| *roots) {
+            break;
+        }
         for path in journals_in(base, instance, &mut search.closed) {
             let contents = match file::read(&path) {
                 Ok(contents) => contents,
@@ -72,7 +78,7 @@ pub(super) fn find_journal_where(
                 boots.clone().find(|(ours, _)| ours.is_some()).or_else(|| boots.clone().next());
             let (ours, at) = last.map_or((None, None), |(ours, at)| (ours, Some(at)));
             let roots = by_root && ours.is_some() && contents.owner == 0;
-            found.push(((roots, ours, at), Found { path, contents }));
+            found.push(((roots, ours, at), Found { path, contents, roots }));
         }
     }
     found.sort_by_key(|(rank, _)| *rank);

@@ -202,3 +202,22 @@ fn what_may_be_a_script_that_writes_a_stub_is_neither() {
     let (head, rest) = text.split_once('\n').unwrap();
     is_understood(&format!("{head}\n# a comment << here\nread x <<< word\n{rest}"));
 }
+
+#[test]
+fn a_parameter_that_only_a_shell_could_tell_is_refused() {
+    let hidden = [
+        "true && export MINT_PROJECT_DEV=/dev/sdf",
+        "if true; then MINT_PROJECT_DEV=/dev/sdf; fi",
+        "export MINT_VM_NAME=x $(true) MINT_PROJECT_DEV=/dev/sdf",
+    ];
+    for line in hidden {
+        let text = filled(&[]).lines().map(|l| match l.contains("MINT_PROJECT_DEV=") {
+            true => format!("{line}\n"),
+            false => format!("{l}\n"),
+        });
+        let error = user_data::parse(text.collect::<String>().as_bytes()).unwrap_err();
+        assert_eq!(error.code(), "user-data-invalid", "{line}: {error}");
+    }
+    let arithmetic = filled(&[]).replacen('\n', "\nMEGABYTE=$((1<<20))\n", 1);
+    is_understood(&arithmetic);
+}
