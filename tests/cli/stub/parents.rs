@@ -211,7 +211,8 @@ fn a_parameter_that_only_a_shell_could_tell_is_refused() {
         "export MINT_VM_NAME=x $(true) MINT_PROJECT_DEV=/dev/sdf",
     ];
     for line in hidden {
-        let text = filled(&[]).lines().map(|l| match l.contains("MINT_PROJECT_DEV=") {
+        let whole = filled(&[]);
+        let text = whole.lines().map(|l| match l.contains("MINT_PROJECT_DEV=") {
             true => format!("{line}\n"),
             false => format!("{l}\n"),
         });
