@@ -178,6 +178,8 @@ impl Reason {
                 Reason::Network,
                 &[
                     "error sending request",
+                    // The connection ended in the middle of an answer.
+                    "error decoding response body",
                     "dns error",
                     "failed to lookup",
                     "name resolution",
@@ -298,6 +300,8 @@ mod tests {
             "mise ERROR Failed to install cargo:x@1: backend cargo is disabled by disable_backends";
         let tls = "mise ERROR Failed to install npm:x@1: error sending request: invalid peer certificate: UnknownIssuer";
         assert!(Failure::parse(network).may_pass());
+        let torn = "mise ERROR Failed to install npm:x@1: aube install failed: failed to fetch x: HTTP error: error decoding response body for url (https://registry.example/x)";
+        assert!(Failure::parse(torn).may_pass());
         for (text, reason) in
             [(disk, Reason::NoSpace), (denied, Reason::Denied), (tls, Reason::Certificate)]
         {
