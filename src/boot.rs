@@ -107,10 +107,10 @@ pub fn run(request: &Request) -> Ended {
     let bases = place::bases(&facts.user.home, (facts.user.uid, facts.user.gid));
     // No place for a lock is no place for a journal either; that is told where one is sought.
     let lock = place::lock(&bases, &plan.instance.id);
-    if matches!(lock, Ok(None)) && request.user_data.is_some() {
-        return joined(request, BEGINS_WITHIN).map_or(Ended::Busy, Ended::In);
-    }
     if matches!(lock, Ok(None)) {
+        if request.user_data.is_some() {
+            return joined(request, BEGINS_WITHIN).map_or(Ended::Busy, Ended::In);
+        }
         let reason =
             "another boot of this instance is running; wait for its end with `agent status --wait`";
         error!("{reason}");
@@ -168,10 +168,10 @@ fn read_user_data(path: &Path) -> Result<Vec<u8>, ConfigError> {
     };
     let hint = "name the file that holds this instance's user-data";
     let mut bytes = Vec::new();
-    let file = files::open_regular(path)
+    let length = files::open_regular(path)
         .and_then(|file| file.take(MAX_USER_DATA + 1).read_to_end(&mut bytes))
         .map_err(|e| refuse(format!("the user-data cannot be read: {e}"), hint))?;
-    if file as u64 > MAX_USER_DATA {
+    if length as u64 > MAX_USER_DATA {
         return Err(refuse(format!("it is larger than {MAX_USER_DATA} bytes"), hint));
     }
     Ok(bytes)

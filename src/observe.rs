@@ -1,6 +1,7 @@
 //! The status of this sandbox, as it is seen from inside by any of its users.
 
-use crate::config::{self, Config, Sources};
+use crate::boot;
+use crate::config::{self, Config};
 use crate::init;
 use crate::journal::place::Base;
 use crate::journal::status::{Observer, fold};
@@ -23,8 +24,7 @@ use std::time::{Duration, Instant};
 /// was started with, else the standard ones.
 pub fn status(config: Option<&Path>) -> Status {
     let named = config.map(Path::to_owned).or_else(|| supervisor()?.config);
-    let sources = named.map_or_else(Sources::standard, |path| Sources::file(&path));
-    let config = config::load(&sources).unwrap_or_else(|e| *e.usable);
+    let config = config::load(&boot::sources(named.as_ref())).unwrap_or_else(|e| *e.usable);
     let user = survey::sandbox_user(&config).user;
     let bases = place::bases(&user.home, (user.uid, user.gid));
     let instance = survey::instance(&config).id;

@@ -5,6 +5,7 @@ use super::error::ConfigError;
 use super::layer::{EbsLayer, EfsLayer, HomeLayer};
 use super::resolved::{Volume, stays_beneath};
 use super::value::Span;
+use crate::stub::is_resource_id;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -163,23 +164,18 @@ pub(super) fn refuse(v: &Volume, origin: &str) -> Result<(), ConfigError> {
 /// Has `id` the form of an EFS file system's id (`fs-` and 8 to 40 hexadecimal digits, EFS API
 /// reference)? It becomes a part of a host name and of a command line.
 pub fn is_file_system(id: &str) -> bool {
-    id.strip_prefix("fs-").is_some_and(is_hexadecimal)
+    is_resource_id(id, "fs-")
 }
 
 /// Has `device` the form of a volume's id (`vol-` and hexadecimal digits) or of a device's
 /// name, with or without `/dev/`?
 pub fn is_device(device: &str) -> bool {
-    if let Some(id) = device.strip_prefix("vol-") {
-        return is_hexadecimal(id);
+    if device.starts_with("vol-") {
+        return is_resource_id(device, "vol-");
     }
     let name = device.strip_prefix("/dev/").unwrap_or(device);
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&b);
     name.bytes().all(plain) && stays_beneath(Path::new(name))
-}
-
-fn is_hexadecimal(digits: &str) -> bool {
-    (8..=40).contains(&digits.len())
-        && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 fn is_address(address: &str) -> bool {

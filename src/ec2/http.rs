@@ -97,6 +97,19 @@ impl fmt::Display for NoAnswer {
     }
 }
 
+/// What speaks HTTP to either service: any status is an answer, no redirect is followed, and
+/// names are resolved without the C library. Only the proxy that is given is used; ureq would
+/// read the environment.
+pub(super) fn agent(proxy: Option<Proxy>) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(proxy)
+        .user_agent(concat!("agent/", env!("CARGO_PKG_VERSION")))
+        .build();
+    Agent::with_parts(config, DefaultConnector::new(), Names::of_this_system())
+}
+
 /// Connections to one endpoint, kept open between requests.
 #[derive(Debug)]
 pub struct Client {
@@ -113,14 +126,7 @@ impl Client {
             .map(|url| usable(&url))
             .transpose()?;
         let proxied = proxy.is_some();
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .proxy(proxy)
-            .user_agent(concat!("agent/", env!("CARGO_PKG_VERSION")))
-            .build();
-        let agent = Agent::with_parts(config, DefaultConnector::new(), Names::of_this_system());
-        Ok(Self { agent, endpoint, proxied })
+        Ok(Self { agent: agent(proxy), endpoint, proxied })
     }
 
     /// Sends `body` with these headers (`Host` among them). Half of `limit` at most goes to

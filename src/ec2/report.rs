@@ -7,7 +7,8 @@
 use super::credentials::Credentials;
 use super::imds::{self, Settings};
 use super::tags::{self as api, Account, Limits, Note, TagError, Written};
-use crate::config::{self, Config, Sources};
+use crate::boot;
+use crate::config::{self, Config};
 use crate::journal::file::{self, Appender};
 use crate::journal::tags::{Tag, TagAttempt, fold, wanted};
 use crate::journal::{Event, Problem, State, Status, place};
@@ -35,8 +36,7 @@ pub enum Told {
 /// it is asked for (`wait`), or where it began while an earlier one's end was told: what was
 /// told then is out of date, and whoever began it may have left the tags to this process.
 pub fn run(config_file: Option<&PathBuf>, wait: bool) -> Told {
-    let sources = config_file.map_or_else(Sources::standard, |path| Sources::file(path));
-    let config = config::load(&sources).unwrap_or_else(|e| *e.usable);
+    let config = config::load(&boot::sources(config_file)).unwrap_or_else(|e| *e.usable);
     crate::log::start(config.log.format, config.log.level);
     let path = config_file.map(PathBuf::as_path);
     let ended = || observe::ended(path, observe::boot_takes(&config), &|| false);

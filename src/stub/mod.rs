@@ -16,6 +16,7 @@ pub mod user_data;
 
 pub use budget::{Budget, Encoding, LIMIT, ScriptSizes};
 pub use home::{USER_SCRIPT, UserScriptError, user_script};
+pub(crate) use parameters::is_resource_id;
 pub use parameters::{Fetch, NAMES, Name, ParameterError, Parameters};
 pub use render::{Launch, RenderError, UserData, budget, render};
 pub use shell::quote;

@@ -95,8 +95,8 @@ impl Name {
 
     fn accepts(self, value: &str) -> bool {
         match self {
-            Self::EfsId => is_id(value, "fs-"),
-            Self::ProjectDev => is_id(value, "vol-") || is_device(value),
+            Self::EfsId => is_resource_id(value, "fs-"),
+            Self::ProjectDev => is_resource_id(value, "vol-") || is_device(value),
             Self::VmName => is_name(value),
             Self::IdleTimeout => is_minutes(value),
             Self::Url => is_url(value),
@@ -119,7 +119,7 @@ impl Name {
 
 /// A resource id as EC2 and EFS give them: 8 digits on old ones, 17 on new ones; EFS's own
 /// documentation allows up to 40.
-fn is_id(value: &str, prefix: &str) -> bool {
+pub(crate) fn is_resource_id(value: &str, prefix: &str) -> bool {
     value.strip_prefix(prefix).is_some_and(|id| {
         (8..=40).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))

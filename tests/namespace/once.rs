@@ -7,16 +7,7 @@ use crate::sandbox::Sandbox;
 const COUNTING: &str = "#!/bin/sh\necho run >> /mnt/out/runs\n. /mnt/out/then\n";
 
 fn counting(then: &str) -> Sandbox {
-    let sandbox = Sandbox::new().script_file(COUNTING);
-    sandbox.put_out("then", then);
-    sandbox.put_out("runs", "");
-    sandbox.mode("out/runs", 0o666);
-    sandbox
-}
-
-#[track_caller]
-fn runs(sandbox: &Sandbox) -> usize {
-    sandbox.out("runs").lines().count()
+    Sandbox::new().script_file(COUNTING).counting(then)
 }
 
 #[test]
@@ -24,7 +15,7 @@ fn a_script_that_succeeded_is_not_run_at_the_next_start() {
     let sandbox = counting("exit 0");
     sandbox.look().is("complete");
     let again = sandbox.look().is("complete");
-    assert_eq!((runs(&sandbox), again.attempt()), (1, 1));
+    assert_eq!((sandbox.runs(), again.attempt()), (1, 1));
     let notes = again.phase("user-script")["notes"].to_string();
     assert!(notes.contains("already ran on this instance"), "{notes}");
 }
@@ -33,7 +24,7 @@ fn a_script_that_succeeded_is_not_run_at_the_next_start() {
 fn a_script_that_succeeded_is_not_run_by_a_boot_by_hand() {
     let sandbox = counting("exit 0");
     sandbox.look_after("agent boot || exit 9").is("complete");
-    assert_eq!(runs(&sandbox), 1);
+    assert_eq!(sandbox.runs(), 1);
     let rehearsal = Rehearsal::of("#!/bin/sh\necho run >> ~/runs\n");
     let ended = rehearsal.then("agent boot >&2 && cat ~/runs && agent status >&2").expect(0);
     assert_eq!(ended.stdout, "run\n");
@@ -43,7 +34,7 @@ fn a_script_that_succeeded_is_not_run_by_a_boot_by_hand() {
 fn again_runs_it_again_whatever_happened_before() {
     let sandbox = counting("exit 0");
     let seen = sandbox.look_after("agent boot --again || exit 9").is("complete");
-    assert_eq!((runs(&sandbox), seen.attempt()), (2, 2));
+    assert_eq!((sandbox.runs(), seen.attempt()), (2, 2));
     let rehearsal = Rehearsal::of("#!/bin/sh\necho run >> ~/runs\n");
     let ended = rehearsal.then("agent boot --again >&2 && cat ~/runs").expect(0);
     assert_eq!(ended.stdout, "run\nrun\n");
@@ -53,7 +44,7 @@ fn again_runs_it_again_whatever_happened_before() {
 fn again_after_a_failure_can_make_the_boot_complete() {
     let sandbox = counting("exit 3");
     let seen = sandbox.look_after("echo exit 0 > /mnt/out/then; agent boot --again").is("complete");
-    assert_eq!((runs(&sandbox), seen.attempt()), (2, 2));
+    assert_eq!((sandbox.runs(), seen.attempt()), (2, 2));
 }
 
 #[test]
@@ -62,7 +53,7 @@ fn a_script_that_failed_is_not_run_again_and_the_boot_stays_failed() {
     sandbox.look().is("failed").problem("user-script", "script-failed");
     sandbox.put_out("then", "exit 0");
     let seen = sandbox.look().is("failed").problem("user-script", "script-failed-before");
-    assert_eq!((runs(&sandbox), seen.attempt()), (1, 1));
+    assert_eq!((sandbox.runs(), seen.attempt()), (1, 1));
     assert!(seen.summary().contains("ended with status 3 on this instance"), "{}", seen.summary());
 }
 
@@ -70,7 +61,7 @@ fn a_script_that_failed_is_not_run_again_and_the_boot_stays_failed() {
 fn a_script_that_failed_stays_failed_when_a_boot_is_run_by_hand() {
     let sandbox = counting("exit 3");
     sandbox.look_after("agent boot; [ $? = 1 ] || exit 9").is("failed");
-    assert_eq!(runs(&sandbox), 1);
+    assert_eq!(sandbox.runs(), 1);
 }
 
 /// The payload has left the environment, so a boot by hand has no script: it must not take the
@@ -101,7 +92,7 @@ fn retry_at_the_next_boot_runs_a_failed_script_until_it_succeeds() {
     sandbox.put_out("then", "exit 0");
     assert_eq!(sandbox.look().is("complete").attempt(), 3);
     assert_eq!(sandbox.look().is("complete").attempt(), 3);
-    assert_eq!(runs(&sandbox), 3, "one that succeeded is not retried");
+    assert_eq!(sandbox.runs(), 3, "one that succeeded is not retried");
 }
 
 #[test]
@@ -110,7 +101,7 @@ fn another_instance_on_the_same_volume_runs_it() {
     sandbox.look().is("complete");
     let sandbox = sandbox.variable("AGENT__BOOTSTRAP__INSTANCE", "recreated");
     let seen = sandbox.look().is("complete");
-    assert_eq!((runs(&sandbox), seen.attempt()), (2, 1));
+    assert_eq!((sandbox.runs(), seen.attempt()), (2, 1));
 }
 
 #[test]
@@ -119,7 +110,7 @@ fn another_payload_on_the_same_instance_is_run() {
     sandbox.look().is("complete");
     let sandbox = sandbox.script_file(format!("{COUNTING}# changed\n"));
     let seen = sandbox.look().is("complete");
-    assert_eq!((runs(&sandbox), seen.attempt()), (2, 1));
+    assert_eq!((sandbox.runs(), seen.attempt()), (2, 1));
 }
 
 #[test]
@@ -128,7 +119,7 @@ fn a_script_that_was_killed_is_repeated_at_the_next_boot() {
     sandbox.look().is("failed").problem("user-script", "script-killed");
     sandbox.put_out("then", "exit 0");
     let seen = sandbox.look().is("complete");
-    assert_eq!((runs(&sandbox), seen.attempt()), (2, 2));
+    assert_eq!((sandbox.runs(), seen.attempt()), (2, 2));
     let notes = seen.phase("user-script")["notes"].to_string();
     assert!(notes.contains("attempt 1 was cut off before its end"), "{notes}");
 }
@@ -138,7 +129,7 @@ fn a_script_past_its_deadline_is_not_repeated() {
     let sandbox = counting("exec sleep 300").variable("AGENT__BOOTSTRAP__DEADLINE", "300ms");
     sandbox.look().is("failed").problem("user-script", "script-deadline");
     sandbox.look().is("failed").problem("user-script", "script-failed-before");
-    assert_eq!(runs(&sandbox), 1);
+    assert_eq!(sandbox.runs(), 1);
 }
 
 #[test]

@@ -7,16 +7,7 @@ use std::fs;
 /// Notes each run, then does what the test wants of this one: `out/then`.
 fn counting(more: &str, then: &str) -> Sandbox {
     let script = "echo run >> /mnt/out/runs; . /mnt/out/then";
-    let sandbox = with(&[step("setup", &format!("run = \"once\"\n{more}"), script)]);
-    sandbox.put_out("then", then);
-    sandbox.put_out("runs", "");
-    sandbox.mode("out/runs", 0o666);
-    sandbox
-}
-
-#[track_caller]
-fn runs(sandbox: &Sandbox) -> usize {
-    sandbox.out("runs").lines().count()
+    with(&[step("setup", &format!("run = \"once\"\n{more}"), script)]).counting(then)
 }
 
 #[test]
@@ -28,7 +19,7 @@ fn a_step_that_succeeded_is_not_run_at_the_next_boot_and_says_when_it_was() {
     let note = again.status["steps"][0]["notes"][0].as_str().unwrap();
     assert!(note.starts_with("already ran on this instance, at 2"), "{note}");
     sandbox.look_after("agent boot || exit 9").is("complete");
-    assert_eq!(runs(&sandbox), 1);
+    assert_eq!(sandbox.runs(), 1);
 }
 
 /// The counterpart: without `run = "once"` it runs each time.
@@ -37,7 +28,7 @@ fn a_step_runs_at_every_boot_by_default() {
     let sandbox = with(&[step("always", "", "echo run >> /mnt/out/runs")]);
     sandbox.look().is("complete");
     sandbox.look().is("complete");
-    assert_eq!(runs(&sandbox), 2);
+    assert_eq!(sandbox.runs(), 2);
 }
 
 #[test]
@@ -50,7 +41,7 @@ fn a_step_that_failed_is_run_again_at_the_next_boot_until_it_succeeds() {
     sandbox.put_out("then", "exit 0");
     sandbox.look().is("complete");
     sandbox.look().is("complete");
-    assert_eq!(runs(&sandbox), 3);
+    assert_eq!(sandbox.runs(), 3);
 }
 
 #[test]
@@ -59,7 +50,7 @@ fn a_step_past_its_deadline_is_run_again_at_the_next_boot() {
     sandbox.look().is("failed").problem("provision", "step-deadline");
     sandbox.put_out("then", "exit 0");
     sandbox.look().is("complete");
-    assert_eq!(runs(&sandbox), 2);
+    assert_eq!(sandbox.runs(), 2);
 }
 
 /// As a power cut, or the memory limit of the whole container.
@@ -79,7 +70,7 @@ fn a_step_that_was_cut_off_by_kill_is_repeated_at_the_next_boot() {
         "{:#}",
         seen.status
     );
-    assert_eq!(runs(&sandbox), 2);
+    assert_eq!(sandbox.runs(), 2);
 }
 
 #[test]
@@ -103,7 +94,7 @@ fn a_step_that_was_changed_is_another_step() {
     expect_states(&sandbox.look().is("complete"), &[("setup", "skipped")]);
     let sandbox = sandbox.config("conf.d/50.toml", &amend("environment = { A = \"1\" }"));
     expect_states(&sandbox.look().is("complete"), &[("setup", "ok")]);
-    assert_eq!(runs(&sandbox), 2);
+    assert_eq!(sandbox.runs(), 2);
 }
 
 #[test]
@@ -112,7 +103,7 @@ fn another_instance_on_the_same_volume_runs_it() {
     sandbox.look().is("complete");
     let sandbox = sandbox.variable("AGENT__BOOTSTRAP__INSTANCE", "recreated");
     sandbox.look().is("complete");
-    assert_eq!(runs(&sandbox), 2);
+    assert_eq!(sandbox.runs(), 2);
 }
 
 #[test]
@@ -121,7 +112,7 @@ fn steps_and_the_script_keep_their_records_apart() {
     sandbox.look().is("complete");
     let seen = sandbox.look().is("complete");
     assert_eq!(seen.attempt(), 1);
-    assert_eq!((runs(&sandbox), sandbox.out("scripts").lines().count()), (1, 1));
+    assert_eq!((sandbox.runs(), sandbox.out("scripts").lines().count()), (1, 1));
 }
 
 #[test]
@@ -132,7 +123,7 @@ fn a_step_whose_record_is_damaged_is_not_run() {
     fs::write(&ledger, "no record\n").unwrap();
     let seen = sandbox.look().is("failed").problem("provision", "step-no-record");
     assert_eq!(seen.phase("provision")["problems"][0]["filed_under"], "setup");
-    assert_eq!(runs(&sandbox), 1);
+    assert_eq!(sandbox.runs(), 1);
 }
 
 #[test]

@@ -180,6 +180,20 @@ impl Sandbox {
         file(&self.dir.path().join("out"), name, text);
     }
 
+    /// For what notes each of its runs in `out/runs`, and then does what is in `out/then`.
+    pub(crate) fn counting(self, then: &str) -> Self {
+        self.put_out("then", then);
+        self.put_out("runs", "");
+        self.mode("out/runs", 0o666);
+        self
+    }
+
+    /// How often it ran.
+    #[track_caller]
+    pub(crate) fn runs(&self) -> usize {
+        self.out("runs").lines().count()
+    }
+
     /// A path beneath the test's directory, as it is outside.
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.dir.path().join(below)

@@ -2,11 +2,10 @@
 
 use super::clock::Allowance;
 use crate::config::value::human;
-use crate::ec2::names::Names;
+use crate::ec2::http;
 use std::io::ErrorKind;
 use std::time::Duration;
 use ureq::http::Response;
-use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Error, Timeout};
 
 /// How long a token is asked for. No session is meant to last longer, so that none needs
@@ -41,17 +40,9 @@ pub(super) enum Failure {
 
 impl Wire {
     pub(super) fn new() -> Self {
-        let config = Agent::config_builder()
-            // A metadata request that went to a proxy would be about another machine, or
-            // give this one's secrets away. ureq reads http_proxy unless told not to.
-            .proxy(None)
-            .max_redirects(0)
-            .http_status_as_error(false)
-            .user_agent(concat!("agent/", env!("CARGO_PKG_VERSION")))
-            .build();
-        // The addresses are literal; ureq's own resolver would still bring the C library's.
-        let agent = Agent::with_parts(config, DefaultConnector::new(), Names::of_this_system());
-        Self { agent }
+        // A metadata request that went to a proxy would be about another machine, or give
+        // this one's secrets away.
+        Self { agent: http::agent(None) }
     }
 
     /// `PUT URL` for a session token.
