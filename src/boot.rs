@@ -250,18 +250,24 @@ fn locked(
         let Given { script, user_data } = given;
         let held = Held { place, cancel, script, user_data };
         let mut cx = Context::new(config, facts.clone(), plan.clone(), request.again, held);
-        engine::run(&mut cx).await.map_err(|e| {
+        let ended = engine::run(&mut cx).await.map_err(|e| {
             let journal = journal.display();
             format!("the boot's end cannot be written to {journal}: {e}; next: make room there")
-        })
+        });
+        Ok::<_, String>((ended, cx.facts.found))
     });
-    // What the steps have changed of the user's groups holds for the workload too.
-    if facts.switch == Switch::Change
-        && plan.phases.iter().any(|p| matches!(p.work, Work::Provision { .. }))
-    {
+    let (ended, found) = match ended {
+        Ok((ended, found)) => (ended, found),
+        Err(e) => (Err(e), Default::default()),
+    };
+    // What the steps have changed of the user's groups, and what the phases have found out,
+    // holds for the workload too.
+    let regrouped = facts.switch == Switch::Change
+        && plan.phases.iter().any(|p| matches!(p.work, Work::Provision { .. }));
+    if regrouped || !found.is_empty() {
         let user =
             plan::SandboxUser { groups: survey::groups_of(&facts.user), ..facts.user.clone() };
-        tell_init(request, &Stand::of(config, &Facts { user, ..facts.clone() }).into());
+        tell_init(request, &Stand::of(config, &Facts { user, found, ..facts.clone() }).into());
     }
     match ended {
         Ok(ended) => conclude(request, &ended, &journal),
@@ -385,7 +391,7 @@ impl Stand {
             become_user: (facts.switch == Switch::Change)
                 .then(|| (user.uid, user.gid, user.groups.clone())),
             json: config.log.format == LogFormat::Json,
-            variables: plan::user_variables(facts).into_iter().collect(),
+            variables: plan::user_variables(config, facts).into_iter().collect(),
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod config;
 pub mod journal;
 pub mod plan;
 pub mod stub;
+pub mod tools;
 pub mod views;
 
 #[cfg(target_os = "linux")]

@@ -12,7 +12,9 @@ use crate::stub::Parameters;
 use crate::stub::payload::{self, Script};
 use crate::sys::privilege::{self, Need};
 use crate::sys::{files, instance, trusted};
+use crate::tools::places::Places;
 use nix::unistd::{access, geteuid};
+use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -26,20 +28,19 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>) {
     let Who { user, unknown, notes } = sandbox_user(config);
     let image_path = variable("PATH").unwrap_or_else(|| DEFAULT_PATH.to_owned());
-    let data_home = absolute("XDG_DATA_HOME").unwrap_or_else(|| user.home.join(".local/share"));
-    let config_home = absolute("XDG_CONFIG_HOME").unwrap_or_else(|| user.home.join(".config"));
-    let user_mise_config = config_home.join("mise/config.toml");
+    let places = Places::of(&user.home, absolute);
     let (payload, script) = find_script(config, payload, &user);
     let facts = Facts {
         switch: unknown.map_or_else(|| switch(&user), Switch::Unknown),
         instance: instance(config),
         mise: find_mise(config, &image_path),
         image_path,
-        mise_data: absolute("MISE_DATA_DIR").unwrap_or_else(|| data_home.join("mise")),
-        user_mise_config: user_mise_config.symlink_metadata().is_ok().then_some(user_mise_config),
+        user_manifest: places.user_manifest().symlink_metadata().is_ok(),
+        places,
         payload,
         machine: None,
         user_data_file: None,
+        found: BTreeMap::new(),
         launch: Parameters::from_variables(variable),
         git_config_count: variable("GIT_CONFIG_COUNT").and_then(|n| n.parse().ok()).unwrap_or(0),
         user,

@@ -44,6 +44,11 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Tell EC2 by tags how the boot ended.
     Tags(TagsArgs),
+    /// Tools: backend policy, baseline, lockfiles, what goes along to another machine.
+    Tools {
+        #[command(subcommand)]
+        command: super::tools::ToolsCommand,
+    },
     /// Rehearse a whole boot on this machine, without root or a container engine.
     Try(TryArgs),
     /// What the agent runs of itself.
@@ -197,6 +202,8 @@ pub(super) enum InternalCommand {
     Storage,
     /// See to the sandbox user's home as that user: JSON in, JSON out.
     Home,
+    /// Look at what lies on the disk about tools, as the sandbox user: JSON in, JSON out.
+    Tools,
     /// Record the end of a boot that died.
     Recover {
         /// What ended it.

@@ -3,7 +3,7 @@
 use super::args::InternalCommand;
 use super::print;
 use crate::journal::State;
-use crate::phases::{health, metadata, volume};
+use crate::phases::{health, metadata, tools, volume};
 use crate::views::status::Text;
 use crate::views::timeline::Timeline;
 use crate::{boot, observe, rehearsal};
@@ -25,6 +25,7 @@ pub(super) fn main(command: InternalCommand) -> u8 {
         InternalCommand::Health => answer(health::helper),
         InternalCommand::Storage => answer(volume::storage_helper),
         InternalCommand::Home => answer(volume::home_helper),
+        InternalCommand::Tools => answer(tools::helper),
         InternalCommand::Recover { by, config } => {
             boot::recover(config.as_ref(), &by);
             0

@@ -10,7 +10,7 @@ mod internal;
 mod plan;
 mod status;
 mod tags;
-
+mod tools;
 mod trial;
 
 use crate::command_line;
@@ -36,6 +36,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         Command::Config { command } => config::main(&command),
         Command::Status(args) => status::main(&args),
         Command::Tags(args) => tags::main(&args),
+        Command::Tools { command } => tools::main(&command),
         Command::Try(args) => trial::main(args),
         Command::Internal { command } => internal::main(command),
     }

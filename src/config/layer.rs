@@ -2,7 +2,9 @@
 //! unknown key an error.
 
 use super::step::{self, CommandLine, Group, Label, RunAt, StepUser, Written};
-use super::value::{Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode};
+use super::value::{
+    BaselineMode, Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode,
+};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -232,6 +234,12 @@ table! {
         enabled: ToolsMode,
         /// The mise program; found on PATH where absent.
         mise: PathBuf,
+        /// The mise backends that may resolve; every other one is denied.
+        backends: Vec<String>,
+        /// Whether a user's mise config may replace a tool of the image's.
+        baseline: BaselineMode,
+        /// Directories whose `mise.toml` and `mise.lock` go along in `agent tools export`.
+        workspaces: Vec<PathBuf>,
         /// What a tool that can't be installed means.
         on_failure: OnFailure,
         /// Deadline of the whole phase.

@@ -7,7 +7,8 @@ use super::layer::{Layer, MountLayer, VolumeLayer};
 use super::step::{self, Step};
 use super::storage::{self, Ebs, Efs, Home};
 use super::value::{
-    self, Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode,
+    self, BaselineMode, Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span,
+    ToolsMode,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -145,6 +146,12 @@ pub struct Tools {
     pub enabled: ToolsMode,
     /// The mise program; found on PATH where `None`.
     pub mise: Option<PathBuf>,
+    /// The backends that may resolve; `None` leaves it to mise's own settings.
+    pub backends: Option<Vec<String>>,
+    /// Whether a user's config may replace the image's tools.
+    pub baseline: BaselineMode,
+    /// Directories that are synced; a leading `~/` is the sandbox user's home.
+    pub workspaces: Vec<PathBuf>,
     /// What a missing tool means.
     pub on_failure: OnFailure,
     /// Deadline of the phase.
@@ -224,6 +231,9 @@ impl Default for Config {
             tools: Tools {
                 enabled: ToolsMode::On,
                 mise: None,
+                backends: Some(["npm", "github"].map(str::to_owned).to_vec()),
+                baseline: BaselineMode::Pinned,
+                workspaces: Vec::new(),
                 on_failure: OnFailure::Degrade,
                 deadline: Span::seconds(15 * 60),
                 attempts: 3,
@@ -299,6 +309,7 @@ pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
         // A machine's home is a directory of its disk, and it need not have mise.
         c.volumes = Vec::new();
         c.tools.enabled = ToolsMode::Auto;
+        c.tools.backends = None;
     }
     set(&mut c.ec2.endpoints, ec2.endpoints);
     set(&mut c.ec2.request_deadline, ec2.request_deadline);
@@ -314,6 +325,9 @@ pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     c.home = storage::home_of(home, origin)?;
     set(&mut c.tools.enabled, tools.enabled);
     c.tools.mise = tools.mise;
+    c.tools.backends = tools.backends.or(c.tools.backends);
+    set(&mut c.tools.baseline, tools.baseline);
+    set(&mut c.tools.workspaces, tools.workspaces);
     set(&mut c.tools.on_failure, tools.on_failure);
     set(&mut c.tools.deadline, tools.deadline);
     set(&mut c.tools.attempts, tools.attempts);
@@ -455,6 +469,18 @@ fn refuse_contradictions(c: &Config, origin: &str) -> Result<(), ConfigError> {
             "name one, or leave the key out; ec2.enabled = false reads no metadata",
         );
     }
+    if let Some(name) = c.tools.backends.iter().flatten().find(|n| !is_backend_name(n)) {
+        return refuse(
+            format!("tools.backends: {name:?} is no name of a mise backend"),
+            "write names such as \"npm\" and \"github\", without a colon; `mise backends` lists them",
+        );
+    }
+    if let Some(path) = c.tools.workspaces.iter().find(|p| !is_workspace(p)) {
+        return refuse(
+            format!("tools.workspaces: \"{}\" is not below the home", path.display()),
+            "write a directory such as \"~/projects/site\"",
+        );
+    }
     if c.log.max_size.0 < 4096 {
         return refuse(
             format!("log.max_size is {}", c.log.max_size),
@@ -494,6 +520,15 @@ fn refuse_contradictions(c: &Config, origin: &str) -> Result<(), ConfigError> {
 
 pub(super) fn stays_beneath(path: &Path) -> bool {
     path.components().all(|c| matches!(c, Component::Normal(_))) && path.components().count() > 0
+}
+
+/// mise's own backends and its plugins have such names.
+fn is_backend_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(is_name_byte)
+}
+
+fn is_workspace(path: &Path) -> bool {
+    path.strip_prefix("~").is_ok_and(stays_beneath)
 }
 
 fn is_name_byte(b: u8) -> bool {

@@ -164,6 +164,16 @@ pub enum ToolsMode {
     Off,
 }
 
+/// Whether a user's mise config may replace a tool that the image's config declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BaselineMode {
+    /// No: the image's tools answer at the image's versions, whatever the user's config says.
+    Pinned,
+    /// Yes: a version that the user declares and has installed comes first.
+    Overridable,
+}
+
 /// Whether a user script that ended badly is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

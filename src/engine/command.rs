@@ -195,7 +195,8 @@ fn start(what: &Invocation<'_>, log: &Log, cx: &Context<'_>) -> io::Result<Child
     Command::from(command).spawn()
 }
 
-fn variables(environment: &Environment) -> impl Iterator<Item = (OsString, OsString)> {
+/// The environment that a command gets.
+pub fn variables(environment: &Environment) -> impl Iterator<Item = (OsString, OsString)> {
     let passed: Vec<(OsString, OsString)> = std::env::vars_os()
         .filter(|(name, _)| name.to_str().is_some_and(|n| environment.passes(n)))
         .collect();

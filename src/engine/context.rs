@@ -13,6 +13,7 @@ use crate::survey;
 use crate::sys::beneath::Owner;
 use crate::sys::users::Credentials;
 use nix::unistd::Gid;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -88,6 +89,15 @@ impl<'a> Context<'a> {
         self.script = self.script.take().or(script?);
         self.plan = Rc::new(plan::resolve(self.config, &self.facts, self.again));
         Ok(seen)
+    }
+
+    /// Gives `variables` to every later command and to the workload. The phases stay the same
+    /// ones.
+    pub fn export(&mut self, variables: BTreeMap<String, String>) {
+        if !variables.is_empty() {
+            self.facts.found.extend(variables);
+            self.plan = Rc::new(plan::resolve(self.config, &self.facts, self.again));
+        }
     }
 
     /// Appends an event. A failure is told and does not stop the boot: only the end

@@ -1,4 +1,4 @@
-//! The phases, one file each. A phase takes its part of the plan and reports what it
+//! The phases, one file or folder each. A phase takes its part of the plan and reports what it
 //! found; it decides nothing about the boot.
 //!
 //! A new phase is a variant of [`Work`] (what is planned), a file here (how it is

@@ -1,6 +1,7 @@
 //! What a plan needs to know of the machine it is for.
 
 use crate::stub::Parameters;
+use crate::tools::places::Places;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,14 +19,17 @@ pub struct Facts {
     pub image_path: String,
     /// The mise program, where there is one.
     pub mise: Option<PathBuf>,
-    /// mise's data directory for this user.
-    pub mise_data: PathBuf,
+    /// Where the files about tools lie.
+    pub places: Places,
     /// Is there a user's own mise config?
-    pub user_mise_config: Option<PathBuf>,
+    pub user_manifest: bool,
     /// The user script.
     pub payload: Payload,
     /// The EC2 instance, where this is one and its metadata has been read.
     pub machine: Option<Machine>,
+    /// Variables that the boot has found out on the way (the tools phase, for every later
+    /// command and the workload).
+    pub found: BTreeMap<String, String>,
     /// The file that user-data is taken from, in place of the metadata service.
     pub user_data_file: Option<String>,
     /// What the launch said in this process's environment.

@@ -135,7 +135,7 @@ pub(super) fn health(config: &Config, facts: &Facts) -> Option<(Span, Work)> {
     };
     let work = HealthWork {
         wanted: Health { files: full(&h.files), mounts: full(&h.mounts), ..h.clone() },
-        path: user_variables(facts).remove("PATH").unwrap_or_default(),
+        path: user_variables(config, facts).remove("PATH").unwrap_or_default(),
         image_path: facts.image_path.clone(),
     };
     (!h.is_empty()).then(|| (h.deadline, Work::Health(Box::new(work))))

@@ -18,8 +18,9 @@ pub use resolve::{resolve, user_variables};
 pub use storage::{DEVICE, EbsWork, EfsWork, Entry, Storage, VolumeWork, disk_entry};
 
 use crate::config::Home;
-use crate::config::value::{OnBootFailure, OnFailure, Retry, Span};
+use crate::config::value::{BaselineMode, OnBootFailure, OnFailure, Retry, Span};
 use crate::journal::Problem;
+use crate::tools::places::Places;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -173,6 +174,12 @@ pub struct ToolsWork {
     pub install: Command,
     /// Lists what is there, as JSON.
     pub list: Command,
+    /// Where the files about tools lie.
+    pub places: Places,
+    /// The backends that may resolve; `None` leaves it to mise's own settings.
+    pub backends: Option<Vec<String>>,
+    /// Whether a user's config may replace the image's tools.
+    pub baseline: BaselineMode,
     /// Attempts in all where the network fails.
     pub attempts: u32,
     /// What a missing tool means.

@@ -6,10 +6,11 @@ use super::storage::{self, VolumeWork};
 use super::{
     Command, Environment, MetadataWork, Phase, PhaseName, Plan, SCHEMA, ScriptWork, ToolsWork, Work,
 };
-use crate::config::value::{Span, ToolsMode};
+use crate::config::value::{BaselineMode, Span, ToolsMode};
 use crate::config::{Config, Volume};
 use crate::journal::Problem;
 use crate::stub::payload;
+use crate::tools::policy;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -185,7 +186,7 @@ fn tools(config: &Config, facts: &Facts) -> Work {
     // Left to itself the npm backend spends 70 s on a network that is away; the agent
     // retries by itself, with a cap.
     let default = BTreeMap::from([("npm_config_fetch_retries".into(), "0".into())]);
-    let environment = Environment { pass, default, set: user_variables(facts) };
+    let environment = Environment { pass, default, set: user_variables(config, facts) };
     let command = |arguments: &[&str]| Command {
         argv: std::iter::once(mise.as_str())
             .chain(arguments.iter().copied())
@@ -197,12 +198,14 @@ fn tools(config: &Config, facts: &Facts) -> Work {
         environment: environment.clone(),
     };
     Work::Tools(Box::new(ToolsWork {
-        trust: facts
-            .user_mise_config
-            .as_ref()
-            .map(|path| command(&["trust", "--quiet", &path.to_string_lossy()])),
+        trust: facts.user_manifest.then(|| {
+            command(&["trust", "--quiet", &facts.places.user_manifest().to_string_lossy()])
+        }),
         install: command(&["install"]),
         list: command(&["ls", "--current", "--json"]),
+        places: facts.places.clone(),
+        backends: t.backends.clone(),
+        baseline: t.baseline,
         attempts: t.attempts,
         on_failure: t.on_failure,
     }))
@@ -251,7 +254,7 @@ fn script(config: &Config, facts: &Facts, again: bool) -> Work {
 /// The script sees what the workload will see: the container's environment with the
 /// user's variables, less the payload itself.
 fn script_environment(config: &Config, facts: &Facts) -> Environment {
-    let mut set = user_variables(facts);
+    let mut set = user_variables(config, facts);
     set.extend(facts.machine.iter().flat_map(|machine| machine.parameters.for_commands()));
     if config.bootstrap.git_https {
         let first = facts.git_config_count;
@@ -266,13 +269,39 @@ fn script_environment(config: &Config, facts: &Facts) -> Environment {
     Environment { pass: vec!["*".into()], set, ..Environment::default() }
 }
 
-/// What a login would set, with the contract's PATH: the user's programs, the shims,
-/// then the image's.
-pub fn user_variables(facts: &Facts) -> BTreeMap<String, String> {
+/// What a login would set, with the contract's PATH, and the backend policy: every mise that
+/// is started below has it, and mise ranks it above every config file.
+pub fn user_variables(config: &Config, facts: &Facts) -> BTreeMap<String, String> {
     let user = &facts.user;
     let text = |p: &Path| p.to_string_lossy().into_owned();
-    let path = [text(&user.home.join(".local/bin")), text(&facts.mise_data.join("shims"))]
-        .into_iter()
+    let mut set = BTreeMap::from([
+        ("HOME".into(), text(&user.home)),
+        ("USER".into(), user.name.clone()),
+        ("LOGNAME".into(), user.name.clone()),
+        ("SHELL".into(), text(&user.shell)),
+        ("PATH".into(), search_path(config, facts)),
+    ]);
+    if let Some(allowed) = &config.tools.backends {
+        set.extend(policy::variables(allowed, []));
+    }
+    set.extend(facts.found.clone());
+    set
+}
+
+/// The user's programs; the baseline and the user's tools, the one first that the
+/// configuration puts first; then the image's.
+fn search_path(config: &Config, facts: &Facts) -> String {
+    let places = &facts.places;
+    let mut tools = vec![places.image_links.clone(), places.volume_links(), places.shims()];
+    if config.tools.baseline == BaselineMode::Overridable {
+        tools.rotate_right(1);
+    }
+    if config.tools.enabled == ToolsMode::Off || facts.mise.is_none() {
+        tools = vec![places.shims()];
+    }
+    std::iter::once(facts.user.home.join(".local/bin"))
+        .chain(tools)
+        .map(|p| p.to_string_lossy().into_owned())
         .chain(facts.image_path.split(':').map(str::to_owned))
         .filter(|p| !p.is_empty())
         .fold(Vec::<String>::new(), |mut all, p| {
@@ -281,20 +310,14 @@ pub fn user_variables(facts: &Facts) -> BTreeMap<String, String> {
             }
             all
         })
-        .join(":");
-    BTreeMap::from([
-        ("HOME".into(), text(&user.home)),
-        ("USER".into(), user.name.clone()),
-        ("LOGNAME".into(), user.name.clone()),
-        ("SHELL".into(), text(&user.shell)),
-        ("PATH".into(), path),
-    ])
+        .join(":")
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::super::facts::{Instance, Payload, SandboxUser};
     use super::*;
+    use crate::tools::places::Places;
 
     pub(crate) fn facts() -> Facts {
         Facts {
@@ -310,10 +333,11 @@ pub(crate) mod tests {
             instance: Instance { id: "3f1c2a9b8d7e".into(), source: "mount table".into() },
             image_path: "/usr/local/bin:/usr/bin:/bin".into(),
             mise: Some("/usr/local/bin/mise".into()),
-            mise_data: "/home/iteron/.local/share/mise".into(),
-            user_mise_config: None,
+            places: Places::of(Path::new("/home/iteron"), |_| None),
+            user_manifest: false,
             payload: Payload { source: "$MINT_USER_BOOTSTRAP".into(), state: PayloadState::Absent },
             machine: None,
+            found: BTreeMap::new(),
             user_data_file: None,
             launch: Default::default(),
             git_config_count: 0,
@@ -331,8 +355,12 @@ pub(crate) mod tests {
         assert!(tools.trust.is_none());
         assert_eq!(
             tools.install.environment.set["PATH"],
-            "/home/iteron/.local/bin:/home/iteron/.local/share/mise/shims:/usr/local/bin:/usr/bin:/bin"
+            "/home/iteron/.local/bin:/usr/local/share/agent/baseline/bin:\
+             /home/iteron/.local/share/agent/baseline/bin:/home/iteron/.local/share/mise/shims:\
+             /usr/local/bin:/usr/bin:/bin"
         );
+        let denied = &tools.install.environment.set["MISE_DISABLE_BACKENDS"];
+        assert!(denied.split(',').any(|b| b == "core") && !denied.split(',').any(|b| b == "npm"));
         assert!(matches!(plan.phases[2].work, Work::NoScript { .. }));
     }
 

@@ -1,8 +1,8 @@
 //! The problems of the tools phase in words: what failed and the next step.
 
-use super::mise::{Failure, Reason};
-use crate::engine::excerpt;
+use crate::engine::{HelperError, excerpt};
 use crate::journal::Problem;
+use crate::tools::output::{Failure, Reason};
 
 /// What a SIGKILL most often is.
 pub(super) const MEMORY_LIMIT: &str = "SIGKILL without an operator is most often the memory limit";
@@ -100,5 +100,27 @@ pub(super) fn no_log(e: &std::io::Error) -> Problem {
         "log-unwritable",
         format!("the log of the tools phase cannot be opened: {e}"),
         "make room in the state directory",
+    )
+}
+
+/// The files about tools could not be looked at.
+pub(super) fn not_looked(e: &HelperError) -> Problem {
+    let (why, next) = match e {
+        HelperError::Hung => (
+            "it hangs".to_owned(),
+            "look for a dead network filesystem or a FIFO below the home's mise directories",
+        ),
+        HelperError::Broken(why) => {
+            (why.clone(), "run `agent boot` again; look at the kernel's log")
+        }
+        HelperError::Cancelled => (
+            "the boot was asked to stop".to_owned(),
+            "run `agent boot`: it takes up where this was cut off",
+        ),
+    };
+    Problem::new(
+        "tools-not-looked",
+        format!("what lies there of tools cannot be looked at: {why}"),
+        next,
     )
 }

@@ -11,18 +11,18 @@ use std::path::PathBuf;
 
 /// One tool as `mise ls --current --json` lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Listed {
+pub struct Listed {
     /// Name and version.
-    pub(super) tool: Tool,
+    pub tool: Tool,
     /// Where it is, or would be.
-    pub(super) path: PathBuf,
+    pub path: PathBuf,
 }
 
 /// Reads the list.
 ///
 /// # Errors
 /// It is not of the known form.
-pub(super) fn parse_list(json: &str) -> Result<Vec<Listed>, serde_json::Error> {
+pub fn parse_list(json: &str) -> Result<Vec<Listed>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Entry {
         version: String,
@@ -43,7 +43,7 @@ pub(super) fn parse_list(json: &str) -> Result<Vec<Listed>, serde_json::Error> {
 
 /// The tools that a mise config declares with their backend's name (`npm:x`). Short names
 /// are left out: mise may list them under another.
-pub(super) fn declared(config: &str) -> Vec<String> {
+pub fn declared(config: &str) -> Vec<String> {
     let table: toml::Table = toml::from_str(config).unwrap_or_default();
     let tools = table.get("tools").and_then(|t| t.as_table());
     tools.into_iter().flat_map(|t| t.keys()).filter(|name| name.contains(':')).cloned().collect()
@@ -51,18 +51,18 @@ pub(super) fn declared(config: &str) -> Vec<String> {
 
 /// What an `install` that failed told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Failure {
+pub struct Failure {
     /// Tools that were named with their reasons: (`npm:x@1`, reason).
-    pub(super) tools: Vec<(String, String)>,
+    pub tools: Vec<(String, String)>,
     /// A config file that could not be read as TOML: path, line and column.
-    pub(super) malformed: Option<String>,
+    pub malformed: Option<String>,
     /// Other errors, in order.
-    pub(super) other: Vec<String>,
+    pub other: Vec<String>,
 }
 
 impl Failure {
     /// Reads mise's standard error.
-    pub(super) fn parse(output: &str) -> Self {
+    pub fn parse(output: &str) -> Self {
         let mut failure = Self::default();
         for block in blocks(output) {
             let Some((head, details)) = block.split_first() else { continue };
@@ -90,12 +90,12 @@ impl Failure {
 
     /// Is a network that is away among the reasons, so that trying again may help? A
     /// certificate that isn't trusted won't be at the next attempt.
-    pub(super) fn may_pass(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         self.malformed.is_none() && self.has(Reason::Network) && !self.has(Reason::Certificate)
     }
 
     /// Is there an error for this reason?
-    pub(super) fn has(&self, reason: Reason) -> bool {
+    pub fn has(&self, reason: Reason) -> bool {
         let named = self.tools.iter().map(|(_, text)| text);
         named.chain(&self.other).any(|text| Reason::of(text) == reason)
     }
@@ -145,7 +145,7 @@ fn several(names: &str, details: &[&str]) -> Vec<(String, String)> {
 
 /// What kind of reason a text of mise's is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub enum Reason {
     /// The disk or a quota is full.
     NoSpace,
     /// A certificate isn't trusted: the network is there, and trying again won't help.
@@ -164,7 +164,7 @@ pub(super) enum Reason {
 
 impl Reason {
     /// Tells by the words that mise and the libraries below it use.
-    pub(super) fn of(text: &str) -> Self {
+    pub fn of(text: &str) -> Self {
         const WORDS: &[(Reason, &[&str])] = &[
             (Reason::NoSpace, &["no space left on device", "disk quota exceeded", "os error 28"]),
             (Reason::Certificate, &["certificate"]),

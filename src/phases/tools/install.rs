@@ -1,91 +1,20 @@
-//! Tools: what the image's and the user's mise configs declare is there, or is named
-//! as missing with mise's own reason.
+//! Calling mise: trusting, installing with its retries, listing, and every end that such a
+//! call can have.
 
-mod mise;
-mod problems;
-
+use super::{Reconcile, has_content, problems};
 use crate::config::value::human;
 use crate::engine::command::{self, End, Invocation, Log};
-use crate::engine::{Context, Report, excerpt, redact, retry};
+use crate::engine::{excerpt, retry};
 use crate::journal::Problem;
-use crate::journal::event::Tool;
-use crate::plan::{Command, ToolsWork};
+use crate::plan::Command;
 use crate::sys::signals;
-use mise::{Failure, Listed, parse_list};
+use crate::tools::output::{Failure, Listed, parse_list};
 use nix::sys::signal::Signal;
-use std::fs;
-use std::path::Path;
 use tokio::time;
 
-/// The image's own mise config, which every user's outranks.
-const SYSTEM_CONFIG: &str = "/etc/mise/config.toml";
-
-/// Reconciles the tools.
-pub async fn run(work: &ToolsWork, cx: &Context<'_>) -> Report {
-    let (file, path) = match cx.open_log("tools") {
-        Ok(log) => log,
-        Err(e) => return Report::failed(problems::no_log(&e)),
-    };
-    let mut phase = Reconcile {
-        work,
-        cx,
-        log: Log::new(file, path),
-        last_words: String::new(),
-        report: Report::default(),
-    };
-    phase.run().await;
-    phase.report
-}
-
-struct Reconcile<'a, 'b> {
-    work: &'a ToolsWork,
-    cx: &'a Context<'b>,
-    log: Log,
-    /// The end of the output of the last install that failed.
-    last_words: String,
-    report: Report,
-}
-
 impl Reconcile<'_, '_> {
-    async fn run(&mut self) {
-        if let Some(trust) = &self.work.trust
-            && let Err(problem) = self.plain(trust).await
-        {
-            return self.problem(problem);
-        }
-        let failure = match self.install(&self.work.install).await {
-            Ok(failure) => failure,
-            Err(problem) => return self.problem(problem),
-        };
-        let mut tools = match self.list(failure.as_ref()).await {
-            Ok(tools) => tools,
-            Err(problem) => return self.problem(problem),
-        };
-        let emptied: Vec<String> = tools
-            .iter()
-            .filter(|t| t.tool.installed && !has_content(&t.path))
-            .map(|t| format!("{}@{}", t.tool.name, t.tool.version))
-            .collect();
-        if !emptied.is_empty() {
-            tools = match self.repair(&emptied).await {
-                Ok(tools) => tools,
-                Err(problem) => return self.problem(problem),
-            };
-        }
-        self.judge(&tools, failure);
-    }
-
-    fn problem(&mut self, problem: Problem) {
-        let problem = Problem {
-            log: Some(self.log.path.clone()),
-            evidence: problem.evidence.map(|e| redact::redact_own(&e)),
-            ..problem
-        };
-        self.report.problems.push((self.work.on_failure, problem));
-    }
-
     /// Runs `mise install`, again where only the network failed. `Ok(None)` is its success.
-    async fn install(&mut self, install: &Command) -> Result<Option<Failure>, Problem> {
+    pub(super) async fn install(&mut self, install: &Command) -> Result<Option<Failure>, Problem> {
         let mut rng = fastrand::Rng::new();
         for attempt in 1.. {
             self.log.mark();
@@ -116,7 +45,7 @@ impl Reconcile<'_, '_> {
         Ok(None)
     }
 
-    async fn list(&mut self, failure: Option<&Failure>) -> Result<Vec<Listed>, Problem> {
+    pub(super) async fn list(&mut self, failure: Option<&Failure>) -> Result<Vec<Listed>, Problem> {
         if let Some(place) = failure.and_then(|f| f.malformed.as_ref()) {
             return Err(problems::malformed(place, &self.last_words));
         }
@@ -137,7 +66,7 @@ impl Reconcile<'_, '_> {
     }
 
     /// mise takes an emptied install directory for an installed tool; forced, it installs again.
-    async fn repair(&mut self, emptied: &[String]) -> Result<Vec<Listed>, Problem> {
+    pub(super) async fn repair(&mut self, emptied: &[String]) -> Result<Vec<Listed>, Problem> {
         self.report
             .notes
             .push(format!("installed again, the directory was empty: {}", emptied.join(", ")));
@@ -152,57 +81,7 @@ impl Reconcile<'_, '_> {
         Ok(tools)
     }
 
-    fn judge(&mut self, tools: &[Listed], failure: Option<Failure>) {
-        let failed = failure.is_some();
-        let failure = failure.unwrap_or_default();
-        for problem in problems::of(&failure) {
-            self.problem(problem);
-        }
-        let named = |listed: &Listed| {
-            failure.tools.iter().any(|(n, _)| n.starts_with(&format!("{}@", listed.tool.name)))
-        };
-        for listed in tools.iter().filter(|t| !t.tool.installed) {
-            if !named(listed) {
-                self.problem(Problem::new(
-                    "tool-not-installed",
-                    format!("{}@{} is not installed", listed.tool.name, listed.tool.version),
-                    "see the log for mise's reason, then run `agent boot`",
-                ));
-            }
-        }
-        if failed && self.report.problems.is_empty() {
-            self.problem(
-                Problem::new(
-                    "mise-failed",
-                    "mise install failed",
-                    "read the log of the tools phase",
-                )
-                .evidence(self.last_words.clone()),
-            );
-        }
-        let mut all: Vec<Tool> = tools.iter().map(|l| l.tool.clone()).collect();
-        // mise leaves some of what it could not install out of its list.
-        for (name, _) in &failure.tools {
-            let (name, version) = name.rsplit_once('@').unwrap_or((name, ""));
-            if !all.iter().any(|t| t.name == name) {
-                all.push(Tool { name: name.into(), version: version.into(), installed: false });
-            }
-        }
-        let declared = mise::declared(&fs::read_to_string(SYSTEM_CONFIG).unwrap_or_default());
-        let hidden: Vec<String> =
-            declared.into_iter().filter(|name| !all.iter().any(|t| t.name == *name)).collect();
-        if !hidden.is_empty() {
-            self.report.notes.push(format!(
-                "declared in {SYSTEM_CONFIG} and not in force: {} (a user's disable_tools hides a tool so)",
-                hidden.join(", ")
-            ));
-        }
-        let installed = all.iter().filter(|t| t.installed).count();
-        self.report.notes.push(format!("{installed} of {} tools are installed", all.len()));
-        self.report.tools = all;
-    }
-
-    async fn plain(&mut self, command: &Command) -> Result<(), Problem> {
+    pub(super) async fn plain(&mut self, command: &Command) -> Result<(), Problem> {
         self.log.mark();
         match self.exec(command).await? {
             0 => Ok(()),
@@ -217,12 +96,13 @@ impl Reconcile<'_, '_> {
 
     /// Runs a command to its end and returns its exit status; every other end is a problem.
     async fn exec(&mut self, c: &Command) -> Result<i32, Problem> {
-        let end = command::run(&Invocation::from(c), &mut self.log, self.cx).await;
+        let end =
+            command::run(&Invocation::from(&self.with_variables(c)), &mut self.log, self.cx).await;
         self.status(end, c)
     }
 
     async fn exec_into(&self, c: &Command, log: &mut Log) -> Result<i32, Problem> {
-        let end = command::run(&Invocation::from(c), log, self.cx).await;
+        let end = command::run(&Invocation::from(&self.with_variables(c)), log, self.cx).await;
         self.status(end, c)
     }
 
@@ -270,8 +150,4 @@ impl Reconcile<'_, '_> {
             ),
         }
     }
-}
-
-fn has_content(path: &Path) -> bool {
-    path.read_dir().is_ok_and(|mut entries| entries.next().is_some())
 }

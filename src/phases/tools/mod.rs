@@ -1,0 +1,168 @@
+//! Tools: what the image's and the user's mise configs declare is there, or is named
+//! as missing with mise's own reason.
+//!
+//! The order: look at what lies on the disk; where nothing has changed since everything was
+//! in its place, that is all. Else the policy is found out, the image's lock is put out of
+//! mise's reach, the lock is checked where it is enforced, the baseline and then the rest are
+//! installed, looked at and repaired; and what was found is kept for the next boot.
+
+mod baseline;
+mod install;
+mod judge;
+mod lock;
+mod policy;
+mod problems;
+mod proof;
+
+use crate::engine::command::Log;
+use crate::engine::{Context, HelperError, Report, redact};
+use crate::journal::Problem;
+use crate::plan::{Command, ToolsWork};
+use crate::tools::look::{Request, Seen};
+use crate::tools::proof::Settled;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// What looking at the disk may take.
+const LOOK_TAKES: Duration = Duration::from_secs(30);
+
+/// The helper `agent internal tools`.
+pub use crate::tools::look::helper;
+
+/// Reconciles the tools.
+pub async fn run(work: &ToolsWork, cx: &mut Context<'_>) -> Report {
+    let (file, path) = match cx.open_log("tools") {
+        Ok(log) => log,
+        Err(e) => return Report::failed(problems::no_log(&e)),
+    };
+    let mut phase = Reconcile {
+        work,
+        cx,
+        log: Log::new(file, path),
+        last_words: String::new(),
+        variables: BTreeMap::new(),
+        settled: Settled::default(),
+        report: Report::default(),
+    };
+    // What can't go on has been said.
+    let _ = phase.run().await;
+    let (report, settled) = (phase.report, phase.settled);
+    cx.export(settled.variables);
+    report
+}
+
+/// The phase has said why it can't go on.
+pub(super) struct Stopped;
+
+struct Reconcile<'a, 'b> {
+    work: &'a ToolsWork,
+    cx: &'a Context<'b>,
+    log: Log,
+    /// The end of the output of the last install that failed.
+    last_words: String,
+    /// What mise is given beyond the plan's environment.
+    variables: BTreeMap<String, String>,
+    /// What stays true until something changes.
+    settled: Settled,
+    report: Report,
+}
+
+impl Reconcile<'_, '_> {
+    async fn run(&mut self) -> Result<(), Stopped> {
+        let seen = self.look().await?;
+        if self.proved(&seen) {
+            return Ok(());
+        }
+        self.policy(&seen).await?;
+        self.keep_image_lock(&seen)?;
+        self.check_lock(&seen);
+        self.baseline(&seen).await?;
+        if let Some(trust) = &self.work.trust {
+            let trusted = self.plain(trust).await;
+            self.or_stop(trusted)?;
+        }
+        let installed = self.install(&self.work.install).await;
+        let failure = self.or_stop(installed)?;
+        let listed = self.list(failure.as_ref()).await;
+        let mut tools = self.or_stop(listed)?;
+        let emptied: Vec<String> = tools
+            .iter()
+            .filter(|t| t.tool.installed && !has_content(&t.path))
+            .map(|t| format!("{}@{}", t.tool.name, t.tool.version))
+            .collect();
+        if !emptied.is_empty() {
+            let repaired = self.repair(&emptied).await;
+            tools = self.or_stop(repaired)?;
+        }
+        self.denied(&seen, &tools);
+        self.judge(&tools, failure);
+        self.prove(&seen, &tools).await;
+        Ok(())
+    }
+
+    /// What lies on the disk, seen by a process that is the user.
+    async fn look(&mut self) -> Result<Seen, Stopped> {
+        let mise = self.work.install.argv.first().map_or("mise", String::as_str);
+        let request = Request {
+            places: self.work.places.clone(),
+            mise: mise.into(),
+            variables: self.mise_variables(),
+        };
+        match self.cx.helper("tools", &request, true, LOOK_TAKES).await {
+            Ok(seen) => Ok(seen),
+            Err(e) => {
+                self.problem(problems::not_looked(&e));
+                // A request to stop ends the phase; whatever else, mise can still be asked.
+                match e {
+                    HelperError::Cancelled => Err(Stopped),
+                    _ => Ok(Seen::default()),
+                }
+            }
+        }
+    }
+
+    /// What mise's environment holds of its own settings. No other variable is shown to
+    /// anybody but mise.
+    fn mise_variables(&self) -> BTreeMap<String, String> {
+        let all = crate::engine::command::variables(&self.work.install.environment);
+        let text = all.filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
+        text.chain(self.variables.clone())
+            .filter(|(n, _)| n.starts_with("MISE_") || n.starts_with("XDG_"))
+            .collect()
+    }
+
+    /// A command of the plan with what this boot has found out.
+    fn with_variables(&self, command: &Command) -> Command {
+        let mut command = command.clone();
+        command.environment.set.extend(self.variables.clone());
+        command
+    }
+
+    fn or_stop<T>(&mut self, done: Result<T, Problem>) -> Result<T, Stopped> {
+        done.map_err(|problem| {
+            self.problem(problem);
+            Stopped
+        })
+    }
+
+    fn problem(&mut self, problem: Problem) {
+        let problem = Problem {
+            log: Some(self.log.path.clone()),
+            evidence: problem.evidence.map(|e| redact::redact_own(&e)),
+            ..problem
+        };
+        self.report.problems.push((self.work.on_failure, problem));
+    }
+
+    #[allow(dead_code)]
+    /// A note that every later boot repeats while nothing changes.
+    fn standing_note(&mut self, note: String) {
+        self.settled.notes.push(note.clone());
+        self.report.notes.push(note);
+    }
+}
+
+fn has_content(path: &Path) -> bool {
+    path.read_dir().is_ok_and(|mut entries| entries.next().is_some())
+}

@@ -1,0 +1,1 @@
+//! What goes along to another machine, and what never does.
