@@ -5,7 +5,7 @@ use super::boot::pid_of;
 use super::handoff::Stand;
 use crate::config::value::human;
 use crate::sys::users::Credentials;
-use crate::sys::{signals, spawn, terminal};
+use crate::sys::{memory, signals, spawn, terminal};
 use nix::unistd::Gid;
 use std::io::{self, IsTerminal};
 use std::process::Command;
@@ -91,6 +91,7 @@ impl Init {
     fn supervise(&mut self, pid: i32, stand: &Stand) -> u8 {
         let mut kill_at: Option<Instant> = None;
         let mut kills = 0;
+        memory::let_go_of_program();
         loop {
             let wait = kill_at.map(|at| at.saturating_duration_since(Instant::now()));
             match signals::next(wait) {

@@ -17,6 +17,7 @@ pub mod fake;
 pub mod files;
 pub mod instance;
 pub mod kernel;
+pub mod memory;
 pub mod mounts;
 pub mod namespaces;
 pub mod notify;
