@@ -30,7 +30,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         Err(status) => return status,
     };
     match cli.command {
-        Command::Init { arguments } => crate::init::main(arguments),
+        Command::Init { arguments } => crate::init::main(crate::init::Name::Agent, arguments),
         Command::Boot(args) => boot::main(&args),
         Command::Plan(args) => plan::main(&args),
         Command::Config { command } => config::main(&command),

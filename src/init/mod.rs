@@ -20,11 +20,11 @@ mod report;
 mod stop;
 mod workload;
 
-use crate::command_line::USAGE;
 use crate::sys::{environ, privilege, signals};
 use boot::Booted;
 use handoff::Stand;
 use nix::sys::signal::SigSet;
+pub use options::Name;
 use options::{Options, Parsed};
 use reap::Reaper;
 use report::Report;
@@ -49,20 +49,21 @@ struct Init {
     first: bool,
 }
 
-/// `agent init`: `arguments` are those behind the word `init`. Returns the exit status.
-pub fn main(arguments: Vec<OsString>) -> u8 {
-    let options = match options::parse(arguments) {
+/// An init, called by `name`: `arguments` are those behind it (and behind the word `init`).
+/// Returns the exit status.
+pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
+    let options = match options::parse(name, arguments) {
         Parsed::Run(options) => options,
         Parsed::Say(text) => {
             let _ = writeln!(std::io::stdout(), "{text}");
             return 0;
         }
-        Parsed::Wrong(text) => {
+        Parsed::Wrong(text, status) => {
             let _ = writeln!(std::io::stderr(), "agent: init: {text}");
-            return USAGE;
+            return status;
         }
     };
-    let report = Report::new(options.json);
+    let report = Report::new(options.json, options.duties.verbosity);
     match signals::block_all() {
         Ok(mask) => {
             let first = std::process::id() == 1;
@@ -78,14 +79,19 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
 /// What a command line of `agent init` asks for: no boot, and which config file.
 /// `arguments` are those behind the word `init`; `None` where they are not understood.
 pub fn asked_in(arguments: Vec<OsString>) -> Option<(bool, Option<PathBuf>)> {
-    match options::parse(arguments) {
+    match options::parse(Name::Agent, arguments) {
         Parsed::Run(options) => Some((options.no_boot, options.config)),
-        Parsed::Say(_) | Parsed::Wrong(_) => None,
+        Parsed::Say(_) | Parsed::Wrong(..) => None,
     }
 }
 
 impl Init {
     fn run(mut self) -> u8 {
+        if let Some(signal) = self.options.duties.parent_death
+            && let Err(e) = privilege::at_parent_death(signal)
+        {
+            self.report.warn(&format!("the parent's end will not be seen: {e}"));
+        }
         if !self.first {
             self.become_subreaper();
         }
@@ -97,7 +103,7 @@ impl Init {
         let payload = environ::take(crate::stub::payload::VARIABLE);
         let (booted, stand) = self.boot(payload);
         let stand = self.options.amend(stand);
-        self.report = Report::new(self.options.json || stand.json);
+        self.report = Report::new(self.options.json || stand.json, self.options.duties.verbosity);
         match booted {
             Booted::Usable => self.workload(&stand),
             Booted::Cancelled(signal) => {
@@ -120,6 +126,7 @@ impl Init {
 
     fn become_subreaper(&self) {
         match privilege::become_subreaper() {
+            Ok(()) if self.options.duties.subreaper => {}
             Ok(()) => self.report.info(&format!(
                 "not PID 1 but {}: adopting orphans as a subreaper",
                 std::process::id()

@@ -1,7 +1,9 @@
 //! Reaping. Signals of one kind coalesce in the kernel (`signal(7)`): one SIGCHLD may
 //! stand for a thousand ended children, so each is answered by reaping all there are.
 
+use super::report::Report;
 use crate::sys::process::{self, Reaped};
+use crate::sys::signals;
 
 /// How a child ended: its exit status, or 128+n for signal n.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,12 @@ pub(super) struct Ended {
 pub(super) struct Reaper {
     awaited: Option<i32>,
     ended: Option<Ended>,
+    /// The signal that stopped the awaited child, until it is taken.
+    stopped: Option<i32>,
+    /// A child was ended by SIGKILL since that was last asked.
+    killed: Option<i32>,
+    /// Where others than the awaited child are named as they are reaped.
+    tell: Option<Report>,
     /// There was no child left at the last look.
     pub(super) childless: bool,
 }
@@ -25,6 +33,21 @@ impl Reaper {
     pub(super) fn wait_for(&mut self, pid: i32) {
         self.awaited = Some(pid);
         self.ended = None;
+    }
+
+    /// From here on, every other child is named as it is reaped.
+    pub(super) fn tell(&mut self, report: Report) {
+        self.tell = Some(report);
+    }
+
+    /// The signal that stopped the awaited child since the last call.
+    pub(super) fn take_stopped(&mut self) -> Option<i32> {
+        self.stopped.take()
+    }
+
+    /// A child that SIGKILL has ended since the last call.
+    pub(super) fn take_killed(&mut self) -> Option<i32> {
+        self.killed.take()
     }
 
     /// How the awaited child ended, if it has.
@@ -42,6 +65,10 @@ impl Reaper {
                 Reaped::Signaled { pid, signal } => {
                     self.note(pid, of_signal(signal), Some(signal));
                 }
+                Reaped::Stopped { pid, signal } if self.awaited == Some(pid) => {
+                    self.stopped = Some(signal);
+                }
+                Reaped::Stopped { .. } => {}
                 end @ (Reaped::NoneEnded | Reaped::Childless) => {
                     self.childless = end == Reaped::Childless;
                     return;
@@ -51,9 +78,17 @@ impl Reaper {
     }
 
     fn note(&mut self, pid: i32, status: u8, signal: Option<i32>) {
+        if signal == Some(libc::SIGKILL) {
+            self.killed = Some(pid);
+        }
         if self.awaited == Some(pid) {
             self.awaited = None;
             self.ended = Some(Ended { status, signal });
+        } else if let Some(report) = self.tell {
+            report.warn(&match signal {
+                Some(signal) => format!("reaped process {pid}: ended by {}", signals::name(signal)),
+                None => format!("reaped process {pid}: exit status {status}"),
+            });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What PID 1 says of itself. It goes straight to standard error, without a logging
 //! framework that allocates and locks.
 
+use super::options::Verbosity;
 use crate::sys::terminal;
 use std::fs::File;
 use std::io::Write;
@@ -17,19 +18,29 @@ const MAX_REASON: usize = 2048;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Report {
     json: bool,
+    verbosity: Verbosity,
 }
 
 impl Report {
-    pub(super) fn new(json: bool) -> Self {
-        Self { json }
+    pub(super) fn new(json: bool, verbosity: Verbosity) -> Self {
+        Self { json, verbosity }
+    }
+
+    /// Is each signal and each child named?
+    pub(super) fn names_each(self) -> bool {
+        self.verbosity >= Verbosity::EACH
     }
 
     pub(super) fn info(self, text: &str) {
-        self.line("info", "", text);
+        if self.verbosity >= Verbosity::INFO {
+            self.line("info", "", text);
+        }
     }
 
     pub(super) fn warn(self, text: &str) {
-        self.line("warn", "warning: ", text);
+        if self.verbosity >= Verbosity::WARNINGS {
+            self.line("warn", "warning: ", text);
+        }
     }
 
     pub(super) fn error(self, text: &str) {

@@ -3,7 +3,10 @@
 use super::Init;
 use super::boot::pid_of;
 use super::handoff::Stand;
-use crate::config::value::human;
+use super::options::Target;
+use super::report::Report;
+use crate::config::value::{Bytes, human};
+use crate::sys::cgroup::Memory;
 use crate::sys::users::Credentials;
 use crate::sys::{memory, signals, spawn, terminal};
 use nix::unistd::Gid;
@@ -22,16 +25,27 @@ const KILLED: u8 = 128 + 9;
 const KILL_TAKES: Duration = Duration::from_secs(1);
 const MAX_KILLS: u32 = 3;
 
+/// What is left of the grace at the second request to stop.
+const HURRY: Duration = Duration::from_secs(1);
+
 impl Init {
     /// Starts COMMAND, supervises it to its end, stops what is left; returns its status.
     pub(super) fn workload(&mut self, stand: &Stand) -> u8 {
+        if self.options.duties.tell_reaped || self.report.names_each() {
+            self.reaper.tell(self.report);
+        }
+        if self.options.duties.pause {
+            return self.pause(stand);
+        }
         let pid = match self.start_workload(stand) {
             Ok(pid) => pid,
             Err(e) => {
                 let name = self.options.command.first().cloned().unwrap_or_default();
                 let status = self.status_of(&e, stand);
-                match status {
-                    NOT_FOUND => self.report.error(&format!("{}: not found", name.display())),
+                match e.kind() {
+                    io::ErrorKind::NotFound => {
+                        self.report.error(&format!("{}: not found", name.display()))
+                    }
                     _ => self.report.error(&format!("{}: {e}", name.display())),
                 }
                 self.stop_leftovers(stand);
@@ -43,7 +57,21 @@ impl Init {
             terminal::take_foreground();
         }
         self.stop_leftovers(stand);
-        status
+        self.options.duties.status(status)
+    }
+
+    /// Runs nothing: reaps until a signal asks to end (a pod's pause container).
+    fn pause(&mut self, stand: &Stand) -> u8 {
+        memory::let_go_of_program();
+        loop {
+            match signals::next(None) {
+                Some(libc::SIGCHLD) => self.reaper.reap(),
+                Some(libc::SIGTERM | libc::SIGINT) => break,
+                _ => {}
+            }
+        }
+        self.stop_leftovers(stand);
+        0
     }
 
     /// 127 where COMMAND is nowhere, 126 where it is there and can't be executed. `exec`
@@ -55,7 +83,9 @@ impl Init {
         let path = own.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
         let by_path = !name.as_encoded_bytes().contains(&b'/');
         let nowhere = by_path && !std::env::split_paths(&path).any(|d| d.join(&name).exists());
-        if e.kind() == io::ErrorKind::NotFound || nowhere { NOT_FOUND } else { NOT_EXECUTABLE }
+        let usual =
+            if e.kind() == io::ErrorKind::NotFound || nowhere { NOT_FOUND } else { NOT_EXECUTABLE };
+        self.options.duties.cannot_execute.unwrap_or(usual)
     }
 
     fn start_workload(&mut self, stand: &Stand) -> io::Result<i32> {
@@ -72,9 +102,15 @@ impl Init {
             gid: *gid,
             groups: groups.iter().map(|g| Gid::from_raw(*g)).collect(),
         });
+        let on_terminal = io::stdin().is_terminal();
+        let session = self.options.duties.session;
+        if session && on_terminal {
+            terminal::give_up();
+        }
         let setup = spawn::Setup {
             own_group: true,
-            foreground: io::stdin().is_terminal(),
+            own_session: session,
+            foreground: on_terminal && !session,
             credentials,
             parent_death: None,
             mask: Some(self.mask),
@@ -85,42 +121,144 @@ impl Init {
         Ok(pid)
     }
 
-    /// Forwards every signal to the workload's process group until it has ended. TERM
-    /// also sets the time at which it will be killed; one that doesn't end even then
+    /// Forwards every signal to the workload until it has ended. TERM also sets the time at
+    /// which it will be killed, a second one brings that near; one that doesn't end even then
     /// hangs in the kernel and is given up.
     fn supervise(&mut self, pid: i32, stand: &Stand) -> u8 {
-        let mut kill_at: Option<Instant> = None;
-        let mut kills = 0;
+        let mut stop = Stopping::default();
+        let mut watch = MemoryWatch::new();
         memory::let_go_of_program();
         loop {
-            let wait = kill_at.map(|at| at.saturating_duration_since(Instant::now()));
+            let wait = stop.kill_at.map(|at| at.saturating_duration_since(Instant::now()));
             match signals::next(wait) {
                 Some(libc::SIGCHLD) => {
                     self.reaper.reap();
+                    if let Some(killed) = self.reaper.take_killed() {
+                        watch.tell(killed, pid, self.report);
+                    }
                     if let Some(ended) = self.reaper.ended() {
                         return ended.status;
                     }
-                }
-                Some(signal) if ours(signal) => {}
-                Some(signal) => {
-                    if signal == libc::SIGTERM {
-                        kill_at.get_or_insert_with(|| Instant::now() + stand.grace);
+                    if let Some(signal) = self.reaper.take_stopped() {
+                        self.follow_stop(pid, signal);
                     }
-                    signals::send(-pid, signal);
                 }
-                None if kills == MAX_KILLS => return KILLED,
+                Some(signal) if ours(signal) && !self.options.duties.session => {}
+                Some(signal) => self.forward(signal, pid, &mut stop, stand),
+                None if stop.kills == MAX_KILLS => return KILLED,
                 None => {
-                    if kills == 0 {
+                    if stop.kills == 0 {
                         self.report.warn(&format!(
                             "the workload did not end within {} of SIGTERM; killing it",
-                            human(stand.grace)
+                            human(stop.given)
                         ));
                     }
+                    watch.ours = true;
                     signals::send(-pid, libc::SIGKILL);
-                    kills += 1;
-                    kill_at = Some(Instant::now() + KILL_TAKES);
+                    stop.kills += 1;
+                    stop.kill_at = Some(Instant::now() + KILL_TAKES);
                 }
             }
+        }
+    }
+
+    fn forward(&self, received: i32, pid: i32, stop: &mut Stopping, stand: &Stand) {
+        let duties = &self.options.duties;
+        let sent = duties.rewritten(received);
+        if self.report.names_each() {
+            let what =
+                sent.map_or("dropped".into(), |s| format!("sent on as {}", signals::name(s)));
+            self.report.info(&format!("received {}: {what}", signals::name(received)));
+        }
+        let to = if duties.target == Target::Group { -pid } else { pid };
+        if let Some(signal) = sent {
+            signals::send(to, signal);
+        }
+        if received == libc::SIGTERM && !duties.patient {
+            stop.asked(stand.grace);
+            // A stopped process takes no TERM before it goes on (signal(7)).
+            signals::send(to, libc::SIGCONT);
+        }
+        // Whoever stopped this process from its terminal waits for it to stop.
+        if duties.session && sent == Some(libc::SIGSTOP) && received != libc::SIGSTOP {
+            signals::send(0, libc::SIGSTOP);
+        }
+    }
+
+    /// The workload was stopped, from the terminal or by asking for it. Where a shell started
+    /// this process as its job, that shell must see the job stop: the terminal is taken back
+    /// and this process stops too; when it is continued, so is the workload. PID 1 is nobody's
+    /// job: the workload stays stopped until somebody sends CONT, which is forwarded.
+    fn follow_stop(&self, pid: i32, signal: i32) {
+        let on_terminal = io::stdin().is_terminal();
+        let by_job_control = matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
+        if self.first || !(on_terminal || by_job_control) {
+            return;
+        }
+        if on_terminal {
+            terminal::take_foreground();
+        }
+        // Nothing but CONT is answered from here on; it is then forwarded like every signal.
+        let me = i32::try_from(std::process::id()).unwrap_or(0);
+        signals::send(me, libc::SIGSTOP);
+        if on_terminal {
+            terminal::give_foreground(pid);
+        }
+    }
+}
+
+/// A stop of the workload that is under way.
+#[derive(Default)]
+struct Stopping {
+    kill_at: Option<Instant>,
+    /// The grace that was given.
+    given: Duration,
+    kills: u32,
+}
+
+impl Stopping {
+    /// The first request gives the whole grace; another one means that somebody is waiting.
+    fn asked(&mut self, grace: Duration) {
+        let now = Instant::now();
+        match self.kill_at {
+            None => {
+                self.given = grace;
+                self.kill_at = Some(now + grace);
+            }
+            Some(at) => self.kill_at = Some(at.min(now + HURRY)),
+        }
+    }
+}
+
+/// Tells a SIGKILL of the kernel's out-of-memory killer from somebody else's.
+struct MemoryWatch {
+    memory: Option<Memory>,
+    seen: u64,
+    /// The workload is being killed by this process.
+    ours: bool,
+}
+
+impl MemoryWatch {
+    fn new() -> Self {
+        let memory = Memory::own();
+        let seen = memory.as_ref().and_then(Memory::kills).unwrap_or(0);
+        Self { memory, seen, ours: false }
+    }
+
+    fn tell(&mut self, killed: i32, workload: i32, report: Report) {
+        let Some(memory) = self.memory.as_ref().filter(|_| !self.ours) else { return };
+        let kills = memory.kills().unwrap_or(self.seen);
+        if kills > self.seen {
+            self.seen = kills;
+            let who = if killed == workload {
+                "the workload".to_owned()
+            } else {
+                format!("process {killed}")
+            };
+            let limit = memory.limit().map_or(String::new(), |l| format!(" of {}", Bytes(l)));
+            report.error(&format!(
+                "{who} was killed by the kernel's out-of-memory killer; next: raise the memory limit{limit}, or let it use less"
+            ));
         }
     }
 }

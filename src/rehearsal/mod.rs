@@ -208,7 +208,7 @@ fn start(told: &[u8]) -> io::Result<u8> {
             Some(libc::SIGCHLD) => match process::reap() {
                 Reaped::Exited { status, .. } => return Ok(u8::try_from(status).unwrap_or(1)),
                 Reaped::Signaled { signal, .. } => return Ok(of_signal(signal)),
-                Reaped::NoneEnded => {}
+                Reaped::NoneEnded | Reaped::Stopped { .. } => {}
                 Reaped::Childless => return Err(io::Error::other("its first process is lost")),
             },
             // A signal from the terminal has reached the sandbox by itself.

@@ -3,6 +3,7 @@
 
 use caps::{CapSet, Capability};
 use nix::sys::prctl;
+use nix::sys::signal::Signal;
 use std::io;
 
 /// The capabilities that the agent ever asks for.
@@ -60,6 +61,14 @@ pub fn has(need: Need) -> bool {
 /// What `prctl(2)` says.
 pub fn become_subreaper() -> io::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)
+}
+
+/// Asks the kernel for `signal` when this process's parent ends (`PR_SET_PDEATHSIG`, prctl(2)).
+///
+/// # Errors
+/// What `prctl(2)` says.
+pub fn at_parent_death(signal: Signal) -> io::Result<()> {
+    Ok(prctl::set_pdeathsig(signal)?)
 }
 
 /// Closes this process to core dumps and to other processes of the same user

@@ -112,19 +112,27 @@ pub enum Reaped {
         /// The signal's number.
         signal: i32,
     },
+    /// A signal stopped it; it lives on.
+    Stopped {
+        /// Which child.
+        pid: i32,
+        /// The signal's number.
+        signal: i32,
+    },
     /// There are children, and none has ended.
     NoneEnded,
     /// There are no children.
     Childless,
 }
 
-/// Reaps one child that has ended, any of them, without waiting (`waitpid(2)`).
+/// Reaps one child that has ended, any of them, without waiting (`waitpid(2)`), or tells of one
+/// that was stopped.
 /// nix's wrapper knows no real-time signals and would lose a child that one ended.
 pub fn reap() -> Reaped {
     loop {
         let mut status = 0;
         // SAFETY: the status is written to an integer of our own that outlives the call.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
         if pid == 0 {
             return Reaped::NoneEnded;
         }
@@ -139,6 +147,9 @@ pub fn reap() -> Reaped {
         }
         if libc::WIFSIGNALED(status) {
             return Reaped::Signaled { pid, signal: libc::WTERMSIG(status) };
+        }
+        if libc::WIFSTOPPED(status) {
+            return Reaped::Stopped { pid, signal: libc::WSTOPSIG(status) };
         }
     }
 }

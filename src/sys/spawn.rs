@@ -2,6 +2,7 @@
 //! its signal mask, its credentials.
 #![allow(unsafe_code)]
 
+use crate::sys::terminal;
 use crate::sys::users::Credentials;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
@@ -18,6 +19,9 @@ pub const SELF: &str = "/proc/self/exe";
 pub struct Setup {
     /// Leader of a process group of its own (`setpgid(2)`).
     pub own_group: bool,
+    /// Leader of a session of its own (`setsid(2)`), in which the terminal on standard input
+    /// becomes the controlling one where nobody else holds it.
+    pub own_session: bool,
     /// Takes the controlling terminal's foreground, where standard input is one.
     pub foreground: bool,
     /// Becomes this user and group for good; `None` stays who it is.
@@ -51,7 +55,10 @@ pub fn keep_from_exec(first: u32) -> io::Result<()> {
 }
 
 fn in_child(setup: &Setup, parent: Pid) -> io::Result<()> {
-    if setup.own_group {
+    if setup.own_session {
+        unistd::setsid()?;
+        terminal::make_controlling();
+    } else if setup.own_group {
         unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
     }
     if setup.foreground {

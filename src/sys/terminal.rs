@@ -1,4 +1,5 @@
 //! The controlling terminal, and standard error.
+#![allow(unsafe_code)]
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd;
@@ -15,6 +16,25 @@ pub fn watched() -> bool {
 /// own group. Signals must be blocked, else a background process is stopped.
 pub fn take_foreground() {
     let _ = unistd::tcsetpgrp(io::stdin(), unistd::getpgrp());
+}
+
+/// Gives the foreground of the terminal on standard input to process group `group`.
+pub fn give_foreground(group: i32) {
+    let _ = unistd::tcsetpgrp(io::stdin(), unistd::Pid::from_raw(group));
+}
+
+/// Gives the controlling terminal up, so that a session of a child's can have it
+/// (`TIOCNOTTY`, `tty_ioctl(4)`). Signals must be blocked: the kernel sends HUP and CONT.
+pub fn give_up() {
+    // SAFETY: the request takes no argument.
+    let _ = unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCNOTTY) };
+}
+
+/// Makes the terminal on standard input the controlling one of this session, where it is a
+/// terminal and nobody's (`TIOCSCTTY`, `tty_ioctl(4)`). Async-signal-safe.
+pub fn make_controlling() {
+    // SAFETY: the request takes an integer; 0 takes nothing from another session.
+    let _ = unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0) };
 }
 
 /// The most that standard error takes at once from this program; a pipe that polls

@@ -1,36 +1,11 @@
-//! The command line of `agent init`, read without the machinery of the other commands:
-//! PID 1 keeps what it touches at its start for as long as it lives.
+//! The command line of `agent init`.
 
-use super::handoff::Stand;
+use super::{LONGEST_STOP, Options, Parsed, Target, Verbosity};
+use crate::command_line::USAGE;
 use crate::config::value::Span;
 use lexopt::Arg;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
-
-/// The longest that both graces may take together: a stop ends within 30 s (the
-/// contract), and killing takes its part of that.
-const LONGEST_STOP: Duration = Duration::from_secs(25);
-
-/// What was asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Options {
-    pub(super) command: Vec<OsString>,
-    pub(super) no_boot: bool,
-    pub(super) json: bool,
-    pub(super) config: Option<PathBuf>,
-    hold: Option<bool>,
-    grace: Option<Duration>,
-    leftover_grace: Option<Duration>,
-}
-
-/// The outcome of reading the command line.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Parsed {
-    Run(Options),
-    Say(String),
-    Wrong(String),
-}
 
 const HELP: &str = "\
 Runs as the first process of a sandbox: boots it, starts COMMAND, reaps orphans,
@@ -46,10 +21,21 @@ Options:
       --grace SPAN              From TERM to KILL for COMMAND (default 7s)
       --leftover-grace SPAN     From TERM to KILL for what is left after it (default 1s)
       --log-format FORMAT       text (default) or json
+      --group, --single         Signals go to COMMAND's process group (default), or to it alone
+      --rewrite FROM:TO         Send signal TO where FROM came in; TO 0 drops it; repeatable
+      --parent-death SIGNAL     Get SIGNAL when the parent ends
+      --success STATUS          Let this exit status of COMMAND count as 0; repeatable
+      --warn-on-reap            Name each orphan that is reaped
+  -s, --subreaper               Adopt orphans where this isn't PID 1 (done anyway; this says
+                                so without a line)
+  -v, --verbose                 Name each signal and each child; -q, --quiet: only what goes wrong
   -h, --help                    Print this help
 
 Exit status: COMMAND's own; 128+n where signal n ended it or cancelled the boot;
 1 boot failed; 64 wrong usage; 126 COMMAND not executable; 127 COMMAND not found.
+
+Called tini, docker-init, dumb-init, catatonit or podman-init (a link or a copy), it
+understands that program's options and variables in place of these.
 
 Examples:
   ENTRYPOINT [\"/usr/local/bin/agent\", \"init\", \"--\"]      in a Containerfile
@@ -59,7 +45,9 @@ Examples:
 pub(super) fn parse(arguments: Vec<OsString>) -> Parsed {
     match read(arguments) {
         Ok(parsed) => parsed,
-        Err(e) => Parsed::Wrong(format!("{e}; `agent init --help` shows what is understood")),
+        Err(e) => {
+            Parsed::Wrong(format!("{e}; `agent init --help` shows what is understood"), USAGE)
+        }
     }
 }
 
@@ -78,6 +66,15 @@ fn read(arguments: Vec<OsString>) -> Result<Parsed, lexopt::Error> {
             }
             Arg::Long("grace") => options.grace = Some(span(&mut parser)?),
             Arg::Long("leftover-grace") => options.leftover_grace = Some(span(&mut parser)?),
+            Arg::Long("group") => options.duties.target = Target::Group,
+            Arg::Long("single") => options.duties.target = Target::Child,
+            Arg::Long("rewrite") => options.duties.add_rewrite(&text(&mut parser)?)?,
+            Arg::Long("parent-death") => options.duties.set_parent_death(&text(&mut parser)?)?,
+            Arg::Long("success") => options.duties.add_success(&text(&mut parser)?)?,
+            Arg::Long("warn-on-reap") => options.duties.tell_reaped = true,
+            Arg::Short('s') | Arg::Long("subreaper") => options.duties.subreaper = true,
+            Arg::Short('v') | Arg::Long("verbose") => options.duties.verbosity = Verbosity::EACH,
+            Arg::Short('q') | Arg::Long("quiet") => options.duties.verbosity = Verbosity::WARNINGS,
             Arg::Short('h') | Arg::Long("help") => return Ok(Parsed::Say(HELP.into())),
             Arg::Value(program) => {
                 options.command.push(program);
@@ -91,11 +88,13 @@ fn read(arguments: Vec<OsString>) -> Result<Parsed, lexopt::Error> {
         return Ok(Parsed::Wrong(
             "--grace and --leftover-grace make more than 25s together: a stop must end within 30 s"
                 .into(),
+            USAGE,
         ));
     }
     if options.command.is_empty() {
         return Ok(Parsed::Wrong(
             "no COMMAND is given; such as `agent init -- sleep infinity`".into(),
+            USAGE,
         ));
     }
     Ok(Parsed::Run(options))
@@ -121,6 +120,10 @@ fn choice(
     }
 }
 
+fn text(parser: &mut lexopt::Parser) -> Result<String, lexopt::Error> {
+    Ok(parser.value()?.to_string_lossy().into_owned())
+}
+
 fn span(parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {
     let value = parser.value()?;
     let span = Span::parse(&value.to_string_lossy())?.0;
@@ -132,21 +135,6 @@ fn span(parser: &mut lexopt::Parser) -> Result<Duration, lexopt::Error> {
         .into());
     }
     Ok(span)
-}
-
-impl Options {
-    /// The command line outranks the configuration.
-    pub(super) fn amend(&self, stand: Stand) -> Stand {
-        let grace = self.grace.unwrap_or(stand.grace);
-        let leftover_grace = self.leftover_grace.unwrap_or(stand.leftover_grace);
-        Stand {
-            hold: self.hold.unwrap_or(stand.hold),
-            grace,
-            // Both together end a stop in time, wherever each of them was written.
-            leftover_grace: leftover_grace.min(LONGEST_STOP.saturating_sub(grace)),
-            ..stand
-        }
-    }
 }
 
 #[cfg(test)]
@@ -176,7 +164,7 @@ mod tests {
             ("--on-boot-failure maybe sh", "maybe"),
             ("--bogus sh", "--bogus"),
         ] {
-            let Parsed::Wrong(e) = parse_text(text) else { panic!("{text}") };
+            let Parsed::Wrong(e, USAGE) = parse_text(text) else { panic!("{text}") };
             assert!(e.contains(part), "{text}: {e}");
         }
     }
