@@ -151,7 +151,9 @@ impl Desk {
             unusable: seen.unusable.iter().map(ToString::to_string).collect(),
             faults: Vec::new(),
             config_line: backends::config_line(&commit),
-            variable_line: backends::variable_line(&commit),
+            variable_lines: std::iter::once(backends::variable_line(&commit))
+                .chain(backends::plugins_line(&self.allowed))
+                .collect(),
         };
         report.judge();
         show(&report, args.json);

@@ -9,7 +9,7 @@ use crate::tools::look::Seen;
 use crate::tools::output::Listed;
 use crate::tools::policy::installed::Installed;
 use crate::tools::policy::trial::{self, Answer, Found, Request};
-use crate::tools::policy::{self, DENIED, backends};
+use crate::tools::policy::{self, DENIED, PLUGINS, backends};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,7 @@ impl Reconcile<'_, '_> {
         if !denied.is_empty() {
             self.standing_note(note_of_plugins(&denied));
         }
+        self.loosening(seen, &allowed);
         let Some(found) = found else { return Ok(()) };
         let known: Vec<String> = backends::KNOWN.iter().map(|n| (*n).to_owned()).collect();
         let decided = given.as_ref().unwrap_or(&known);
@@ -52,6 +53,23 @@ impl Reconcile<'_, '_> {
             self.problem(unenforced(&found));
         }
         Ok(())
+    }
+
+    /// What configs say that either stops mise or reaches others than mise.
+    fn loosening(&mut self, seen: &Seen, allowed: &[String]) {
+        for manifest in [&seen.system, &seen.user].into_iter().flatten() {
+            let path = manifest.path.display();
+            for name in
+                manifest.variables.iter().filter(|n| [DENIED, PLUGINS].contains(&n.as_str()))
+            {
+                self.standing_note(format!(
+                    "{path} sets {name} in [env]: mise keeps to the agent's, programs that its shims and `mise exec` start are given this one"
+                ));
+            }
+            if !manifest.plugins.is_empty() && !backends::plugins_allowed(allowed) {
+                self.problem(plugins_declared(&path.to_string(), &manifest.plugins));
+            }
+        }
     }
 
     /// What is denied for this boot's commands, for later ones and for the workload, where it
@@ -139,6 +157,14 @@ fn note_of_plugins(names: &[&String]) -> String {
         more => format!(" and {more} more"),
     };
     format!("denied as backends, plugins or their names: {}{rest}", shown.join(", "))
+}
+
+fn plugins_declared(path: &str, names: &[String]) -> Problem {
+    Problem::new(
+        "tool-plugin-denied",
+        format!("{path} declares mise plugins, and none may resolve here: {}", names.join(", ")),
+        format!("take [plugins] out of {path}: mise stops there, before it installs anything"),
+    )
 }
 
 fn drifted(

@@ -1,6 +1,7 @@
 //! The names of backends, and the denylist that follows from the allowed ones. Pure.
 
 use crate::tools::manifest::Manifest;
+use crate::tools::places::NO_PLUGINS;
 use std::collections::BTreeSet;
 
 /// Every backend that a release of mise has had, under every name it went by (`mise backends`
@@ -87,6 +88,11 @@ pub fn config_line(denied: &[String]) -> String {
 /// The line for an environment, such as an image's `ENV`.
 pub fn variable_line(denied: &[String]) -> String {
     format!("{}={}", super::DENIED, denied.join(","))
+}
+
+/// The other line for it: where plugins are.
+pub fn plugins_line(allowed: &[String]) -> Option<String> {
+    (!plugins_allowed(allowed)).then(|| format!("{}={NO_PLUGINS}", super::PLUGINS))
 }
 
 #[cfg(test)]

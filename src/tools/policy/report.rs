@@ -37,10 +37,10 @@ pub struct Report {
     pub unusable: Vec<String>,
     /// What an image must not be built with; empty means `--check` is content.
     pub faults: Vec<String>,
-    /// The lines to commit.
+    /// The line to commit in a mise config's `[settings]`.
     pub config_line: String,
-    /// The same for an environment.
-    pub variable_line: String,
+    /// The lines to commit in an environment, such as an image's `ENV`.
+    pub variable_lines: Vec<String>,
 }
 
 impl Report {
@@ -131,9 +131,8 @@ impl Display for Report {
         let check = match self.faults.as_slice() {
             [] => vec!["the policy holds".to_owned()],
             faults => {
-                let lines =
-                    ["commit:".to_owned(), self.config_line.clone(), self.variable_line.clone()];
-                faults.iter().cloned().chain(lines).collect()
+                let lines = ["commit:".to_owned(), self.config_line.clone()];
+                faults.iter().cloned().chain(lines).chain(self.variable_lines.clone()).collect()
             }
         };
         section(f, "check", &check)

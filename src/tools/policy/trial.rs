@@ -129,7 +129,8 @@ fn ask(request: &Request, scratch: &Path) -> io::Result<Answer> {
         let mut command = mise_in(scratch, mise, &arguments);
         command.env(DENIED, found.denied.join(","));
         let output = to_end(command, CALL_TAKES)?;
-        let said = Failure::parse(&output.stderr);
+        let hidden = output.stderr.replace(&*scratch.to_string_lossy(), "SCRATCH");
+        let said = Failure::parse(&hidden);
         found.release = release_in(&output.stderr);
         found.installed = scratch.join(LEFT).exists();
         (found.refused, found.tried) = judge(&own, &said);
