@@ -48,8 +48,7 @@ fn a_backend_that_a_new_mise_brings_is_denied_and_told() {
     }
     let volume = Volume::new();
     let image = Image::derived(BEFORE_PKGX, &[]);
-    let sandbox =
-        Recipe::on(&volume).image(&image.name).argument(&instead("middle")).start(IDLE);
+    let sandbox = Recipe::on(&volume).image(&image.name).argument(&instead("middle")).start(IDLE);
     let (seen, text) = sandbox.shows("degraded", "backend-drift");
     let problem = seen.problem("backend-drift");
     assert!(problem.contains("mise 2026.6.14") && problem.contains("pkgx"), "{problem}");
