@@ -5,6 +5,7 @@ use crate::readiness::{Readiness, layer_is_ready};
 use crate::util::{Ended, NOBODY, agent, directory, file, fresh, run};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -42,8 +43,12 @@ impl Machine {
         directory(dir.path(), "etc");
         let machine = Self { dir };
         let home = machine.home();
+        // Somebody else, wherever that user could start the mise of this repository.
+        let open = |p: &Path| p.metadata().is_ok_and(|m| m.mode() & 0o001 != 0);
+        let reached = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().all(open);
+        let id = if reached { NOBODY } else { 0 };
         let user = format!(
-            "[user]\nname = \"somebody\"\nuid = {NOBODY}\ngid = {NOBODY}\nhome = \"{}\"\n",
+            "[user]\nname = \"somebody\"\nuid = {id}\ngid = {id}\nhome = \"{}\"\n",
             home.display()
         );
         file(

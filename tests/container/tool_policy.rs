@@ -325,9 +325,15 @@ fn another_mise_does_as_it_likes_and_the_next_boot_tells() {
     let plugins = "MISE_PLUGINS_DIR=$HOME/.local/share/mise/plugins";
     let own = scene.as_the_workload(&format!("{plugins} mise install oldplug@1.0.0"));
     assert_ne!(own.status, 0, "the image's own refuses");
-    scene.as_the_workload(&format!("{plugins} /opt/mise install oldplug@1.0.0")).good();
+    // It says that it can't write the image's lock; by then it has installed.
+    scene.as_the_workload(&format!("{plugins} /opt/mise install oldplug@1.0.0"));
     assert_eq!(scene.installed(), ["oldplug/1.0.0"]);
     scene.sandbox.restart();
     let (seen, _) = scene.sandbox.expects("degraded", "tool-backend-denied");
     assert!(seen.problem("tool-backend-denied").contains("oldplug 1.0.0"));
+    // Nor can it be prevented that the user changes mise's notes: agent and mise believe them.
+    let forge = "cd ~/.local/share/mise/installs && sed -i s/asdf:oldplug/npm:oldplug/ .mise-installs.toml oldplug/.mise.backend.toml; grep -q npm:oldplug .mise-installs.toml";
+    scene.sandbox.sh(forge).good();
+    scene.sandbox.restart();
+    assert_eq!(scene.sandbox.settled().state(), "complete", "{}", scene.sandbox.logs());
 }
