@@ -4,6 +4,7 @@
 
 use super::manifest::{self, Manifest, ManifestError};
 use super::places::Places;
+use super::policy::installed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,6 +29,9 @@ pub struct Seen {
     pub user: Option<Manifest>,
     /// Config files that are there and can't be used.
     pub unusable: Vec<ManifestError>,
+    /// Plugins, and by which backend what is installed was.
+    #[serde(default)]
+    pub policy: installed::Seen,
 }
 
 /// The helper.
@@ -42,5 +46,6 @@ pub fn helper(request: &Request) -> Seen {
     };
     let system = read(request.places.system_manifest());
     let user = read(request.places.user_manifest());
-    Seen { system, user, ..seen }
+    let policy = installed::look(request);
+    Seen { system, user, policy, ..seen }
 }

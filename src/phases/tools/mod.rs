@@ -155,7 +155,6 @@ impl Reconcile<'_, '_> {
         self.report.problems.push((self.work.on_failure, problem));
     }
 
-    #[allow(dead_code)]
     /// A note that every later boot repeats while nothing changes.
     fn standing_note(&mut self, note: String) {
         self.settled.notes.push(note.clone());
