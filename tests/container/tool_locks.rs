@@ -11,7 +11,7 @@ const MANIFEST: &str = ".config/mise/config.toml";
 /// As root, with nothing read-only and the home on a volume: whatever mise would write, it can.
 fn as_root(volume: &Volume) -> Recipe {
     Recipe::with(&["--user=0", "--read-only=false", "--env=HOME=/home/iteron"])
-        .argument(&format!("--volume={}:/home/iteron", volume.name))
+        .argument(&format!("--volume={}", volume.at_home()))
         .env("AGENT__USER__NAME", "root")
         .env("AGENT__USER__HOME", "/home/iteron")
 }
