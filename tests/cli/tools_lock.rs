@@ -245,7 +245,7 @@ fn the_users_and_the_images_are_checked_where_they_are_asked_for() {
         run(command),
         &[
             "npm:user@1 is not in the lockfile: there is none",
-            "run: cd / && mise lock --global\n",
+            "run: cd / && MISE_SYSTEM_CONFIG_DIR=/nonexistent mise lock --global\n",
             "npm:image@1 is not in the lockfile: there is none",
             &format!(
                 "run: cd / && HOME=$(mktemp -d) MISE_SYSTEM_CONFIG_DIR={} mise lock --global\n",

@@ -3,7 +3,7 @@
 
 use crate::engine::{Output, ready};
 use crate::guard::{Image, Volume};
-use crate::sandbox::{IDLE, Recipe, Sandbox, seed};
+use crate::sandbox::{IDLE, Recipe, Sandbox, give_to_root, seed};
 use crate::tools::{TOOL, VERSION, answers};
 
 const MANIFEST: &str = ".config/mise/config.toml";
@@ -11,7 +11,7 @@ const MANIFEST: &str = ".config/mise/config.toml";
 /// As root, with nothing read-only and the home on a volume: whatever mise would write, it can.
 fn as_root(volume: &Volume) -> Recipe {
     Recipe::with(&["--user=0", "--read-only=false", "--env=HOME=/home/iteron"])
-        .argument(&format!("--volume={}", volume.at_home()))
+        .argument(&format!("--volume={}", volume.at_home_with("nocopy")))
         .env("AGENT__USER__NAME", "root")
         .env("AGENT__USER__HOME", "/home/iteron")
 }
@@ -35,6 +35,7 @@ fn the_images_lock_is_never_written_also_not_by_root_on_a_writable_root() {
         return;
     }
     let volume = Volume::new();
+    give_to_root(&volume);
     let image = behind();
     let sandbox = as_root(&volume).network().image(&image.name).start(IDLE);
     let (before, status) = (fingerprint(&sandbox), sandbox.settled());
@@ -92,6 +93,39 @@ fn a_sandbox_without_tmp_is_served_too() {
     assert!(sandbox.sh(log).good().contains("/home/iteron/.local/state/agent/"));
 }
 
+/// Files where the copy would lie.
+fn planted(volume: &Volume, user: &str) {
+    let line = "mkdir -p /home/iteron/.local/state/agent && echo >/home/iteron/.local/state/agent/agent-etc-mise-$0";
+    let (_gone, output) = Recipe::with(&[&format!("--user={user}"), "--entrypoint=sh"])
+        .argument(&format!("--volume={}", volume.at_home_with("nocopy")))
+        .run(&["-c", line, user]);
+    output.good();
+}
+
+#[test]
+fn without_a_copy_mise_is_run_only_where_it_cannot_write_the_images_lock() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    give_to_root(&volume);
+    planted(&volume, "0");
+    let image = Image::derived("COPY taken /tmp/agent-etc-mise-0", &[("taken", "")]);
+    let root = as_root(&volume).image(&image.name).start(IDLE);
+    let (seen, _) = root.shows("degraded", "image-lock-exposed");
+    assert!(seen.problem("image-lock-exposed").contains("not this user's directory"));
+    drop(root);
+    let volume = Volume::new();
+    drop(Recipe::on(&volume).start(IDLE));
+    planted(&volume, "1000");
+    let flags = ["--cap-drop=ALL", "--read-only", "--read-only-tmpfs=false"];
+    let volume = format!("--volume={}", volume.at_home());
+    let user = Recipe::with(&flags).argument(&volume).start(IDLE);
+    let status = user.settled();
+    assert_eq!(status.state(), "complete", "{}", user.logs());
+    assert!(status.notes().contains("mise reads /etc/mise itself"), "{}", status.notes());
+}
+
 /// `mise lock --global` in the sandbox, again where the registry stalls.
 #[track_caller]
 fn locked(sandbox: &Sandbox) {
@@ -126,7 +160,7 @@ fn an_enforced_lock_that_is_behind_is_told_before_the_install_with_the_line_that
     for part in [
         "npm:ms@2.1.3 is not in the lockfile: it has no entry",
         "npm:semver@7.6.2 is not in the lockfile: locked is 7.6.3, for another request",
-        "next: run `cd / && mise lock --global --platform linux-",
+        "next: run `cd / && MISE_SYSTEM_CONFIG_DIR=/nonexistent mise lock --global --platform linux-",
     ] {
         assert!(text.contains(part), "{part:?}: {text}");
     }
@@ -134,8 +168,8 @@ fn an_enforced_lock_that_is_behind_is_told_before_the_install_with_the_line_that
     let found = check(&second);
     assert_eq!(found.status, 1, "{}", found.stdout);
     let line = found.stdout.lines().find_map(|l| l.strip_prefix("run: ")).unwrap().to_owned();
-    assert_eq!(line, "cd / && mise lock --global");
-    second.sh(&format!("for i in 1 2 3; do {line} && exit; done"));
+    assert_eq!(line, "cd / && MISE_SYSTEM_CONFIG_DIR=/nonexistent mise lock --global");
+    second.sh(&format!("for i in 1 2 3; do ({line}) && exit; done; exit 1")).good();
     assert_eq!(check(&second).status, 0, "{}", check(&second).stdout);
     second.restart();
     assert_eq!(second.settled().state(), "complete", "{}", second.logs());
@@ -169,7 +203,7 @@ fn a_corrupt_lock_is_named_with_its_place() {
     let problem = seen.problem("lock-corrupt");
     assert!(problem.contains("/home/iteron/.config/mise/mise.lock:2:11"), "{problem}");
     assert!(
-        text.contains("rm /home/iteron/.config/mise/mise.lock && mise lock --global"),
+        text.contains("rm /home/iteron/.config/mise/mise.lock && MISE_SYSTEM_CONFIG_DIR="),
         "{text}"
     );
 }

@@ -53,8 +53,10 @@ pub fn look(places: &Places, variables: &BTreeMap<String, String>) -> Seen {
     let asked = Some(vec![Platform::here()]);
     let manager = variables.get(check::NPM_MANAGER).map(String::as_str);
     let of = |pair: Option<Pair>| {
-        let checked = check(&pair?, asked.as_deref(), manager);
+        let mut checked = check(&pair?, asked.as_deref(), manager);
         let empty = checked.tools.is_empty() && checked.findings.is_empty();
+        // A boot asks what is wrong; a long list of what is well would not fit the answer.
+        checked.tools.clear();
         (!empty).then_some(checked)
     };
     let image = of(pairs::directory(&places.system_config, Kind::System));

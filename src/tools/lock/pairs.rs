@@ -155,8 +155,11 @@ impl Pair {
         };
         let remove = if anew { format!("rm {} && ", quoted(&self.lock)) } else { String::new() };
         match &self.kind {
-            // Not in a project, whose config would be trusted by the way.
-            Kind::Global => format!("cd / && {remove}mise lock --global{platforms}"),
+            // Not in a project, whose config would be trusted by the way; and not the image's,
+            // which the same command would write where it can, and fail on where it can't.
+            Kind::Global => format!(
+                "cd / && {remove}MISE_SYSTEM_CONFIG_DIR=/nonexistent mise lock --global{platforms}"
+            ),
             Kind::System => {
                 let directory = self.lock.parent().unwrap_or(Path::new("/"));
                 // In a home without a config, for the user's would be locked too.
@@ -240,7 +243,7 @@ mod tests {
             ("mise.test.toml", "mise.test.lock", "cd ROOT && MISE_ENV=test mise lock"),
         ] {
             let expected = (config.to_owned(), lock.to_owned(), line.to_owned());
-            assert_eq!(pairs(&[config], ""), [expected.clone()]);
+            assert_eq!(pairs(&[config], ""), std::slice::from_ref(&expected));
             assert_eq!(pairs(&[config], config), [expected]);
         }
     }

@@ -97,7 +97,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Requests, ManifestError> {
             == Some(true),
         settings: Settings {
             locked: setting("locked").and_then(Value::as_bool),
-            locked_scopes: setting("locked_scopes").and_then(Value::as_array).map(texts),
+            locked_scopes: setting("locked_scopes").and_then(Value::as_array).map(|all| texts(all)),
             npm_manager: setting("npm")
                 .and_then(|npm| npm.get("package_manager"))
                 .and_then(Value::as_str)
@@ -106,7 +106,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Requests, ManifestError> {
     })
 }
 
-fn texts(all: &Vec<Value>) -> Vec<String> {
+fn texts(all: &[Value]) -> Vec<String> {
     all.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect()
 }
 
