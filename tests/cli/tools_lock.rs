@@ -195,7 +195,7 @@ fn what_cannot_be_checked_is_not_called_well() {
 fn a_file_that_cannot_be_read_is_no_finding() {
     let dir = project(NEWEST);
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(dir.path().join("mise.lock"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(dir.path().join("mise.lock"), fs::Permissions::from_mode(0o000)).unwrap();
     if is_root() {
         // To somebody else it must be unreadable: root reads everything.
         let program = reachable(dir.path());
