@@ -206,6 +206,8 @@ pub(super) enum InternalCommand {
     Tools,
     /// Ask mise for its backends and try the policy, as the sandbox user: JSON in, JSON out.
     Policy,
+    /// Copy the image's mise configuration, as the sandbox user: JSON in, JSON out.
+    ImageConfig,
     /// Record the end of a boot that died.
     Recover {
         /// What ended it.

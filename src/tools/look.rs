@@ -2,6 +2,7 @@
 //! user (`agent internal tools`): whatever a user has planted in its home, the reader can do
 //! no more than that user, and a file that never ends keeps nobody waiting past a deadline.
 
+use super::lock;
 use super::manifest::{self, Manifest, ManifestError};
 use super::places::Places;
 use super::policy::installed;
@@ -32,6 +33,9 @@ pub struct Seen {
     /// Plugins, and by which backend what is installed was.
     #[serde(default)]
     pub policy: installed::Seen,
+    /// What the lockfiles are worth.
+    #[serde(default)]
+    pub lock: lock::Seen,
 }
 
 /// The helper.
@@ -47,5 +51,6 @@ pub fn helper(request: &Request) -> Seen {
     let system = read(request.places.system_manifest());
     let user = read(request.places.user_manifest());
     let policy = installed::look(request);
-    Seen { system, user, policy, ..seen }
+    let lock = lock::look(&request.places, &request.variables);
+    Seen { system, user, policy, lock, ..seen }
 }

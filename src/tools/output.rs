@@ -172,7 +172,10 @@ impl Reason {
                 Reason::Denied,
                 &["disabled by disable_backends", "are supported in the current configuration"],
             ),
-            (Reason::NotLocked, &["not in the lockfile"]),
+            (
+                Reason::NotLocked,
+                &["not in the lockfile", "dependency sidecar", "no embedded-aube dependency graph"],
+            ),
             (Reason::StaleLock, &["failed to update lockfiles"]),
             (
                 Reason::Network,

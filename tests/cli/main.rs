@@ -28,3 +28,4 @@ mod plan;
 mod status;
 mod stub;
 mod tools_policy;
+mod tools_lock;

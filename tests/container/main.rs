@@ -50,6 +50,7 @@ mod terminal;
 mod tool_drift;
 mod tool_failures;
 mod tool_policy;
+mod tool_locks;
 mod tool_repair;
 mod tools;
 mod volume_failures;

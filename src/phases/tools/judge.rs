@@ -13,7 +13,7 @@ impl Reconcile<'_, '_> {
     pub(super) fn judge(&mut self, tools: &[Listed], failure: Option<Failure>) {
         let failed = failure.is_some();
         let failure = failure.unwrap_or_default();
-        for problem in problems::of(&failure) {
+        for problem in problems::of(&self.untold(&failure)) {
             self.problem(problem);
         }
         let named = |listed: &Listed| {

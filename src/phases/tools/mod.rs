@@ -30,6 +30,9 @@ const LOOK_TAKES: Duration = Duration::from_secs(30);
 /// The helper `agent internal tools`.
 pub use crate::tools::look::helper;
 
+/// The helper `agent internal image-config`.
+pub use crate::tools::lock::copy::helper as image_config_helper;
+
 /// Reconciles the tools.
 pub async fn run(work: &ToolsWork, cx: &mut Context<'_>) -> Report {
     let (file, path) = match cx.open_log("tools") {
@@ -43,10 +46,13 @@ pub async fn run(work: &ToolsWork, cx: &mut Context<'_>) -> Report {
         last_words: String::new(),
         variables: BTreeMap::new(),
         settled: Settled::default(),
+        image_copy: None,
+        not_locked: Vec::new(),
         report: Report::default(),
     };
     // What can't go on has been said.
     let _ = phase.run().await;
+    phase.drop_image_copy().await;
     let (report, settled) = (phase.report, phase.settled);
     cx.export(settled.variables);
     report
@@ -65,6 +71,10 @@ struct Reconcile<'a, 'b> {
     variables: BTreeMap<String, String>,
     /// What stays true until something changes.
     settled: Settled,
+    /// Where mise reads the image's configuration.
+    image_copy: Option<lock::ImageCopy>,
+    /// Tools of which it has been said that a lockfile doesn't hold them.
+    not_locked: Vec<String>,
     report: Report,
 }
 
@@ -75,7 +85,7 @@ impl Reconcile<'_, '_> {
             return Ok(());
         }
         self.policy(&seen).await?;
-        self.keep_image_lock(&seen)?;
+        self.keep_image_lock().await?;
         self.check_lock(&seen);
         self.baseline(&seen).await?;
         if let Some(trust) = &self.work.trust {
@@ -147,6 +157,7 @@ impl Reconcile<'_, '_> {
     }
 
     fn problem(&mut self, problem: Problem) {
+        let problem = self.of_image(problem);
         let problem = Problem {
             log: Some(self.log.path.clone()),
             evidence: problem.evidence.map(|e| redact::redact_own(&e)),
