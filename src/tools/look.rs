@@ -2,6 +2,7 @@
 //! user (`agent internal tools`): whatever a user has planted in its home, the reader can do
 //! no more than that user, and a file that never ends keeps nobody waiting past a deadline.
 
+use super::baseline;
 use super::manifest::{self, Manifest, ManifestError};
 use super::places::Places;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub struct Seen {
     pub user: Option<Manifest>,
     /// Config files that are there and can't be used.
     pub unusable: Vec<ManifestError>,
+    /// Links to the image's tools.
+    #[serde(default)]
+    pub baseline: baseline::Seen,
 }
 
 /// The helper.
@@ -42,5 +46,6 @@ pub fn helper(request: &Request) -> Seen {
     };
     let system = read(request.places.system_manifest());
     let user = read(request.places.user_manifest());
+    seen.baseline = baseline::look(request);
     Seen { system, user, ..seen }
 }
