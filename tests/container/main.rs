@@ -47,6 +47,7 @@ mod provision;
 mod secrecy;
 mod stop;
 mod terminal;
+mod tool_baseline;
 mod tool_failures;
 mod tool_repair;
 mod tools;

@@ -58,6 +58,10 @@ impl Reconcile<'_, '_> {
         for note in tell::notes(self.work.baseline, &linked, seen.user.as_ref(), &links.shims) {
             self.standing_note(note);
         }
+        let order = tell::order(self.work.baseline, &self.cx.facts.image_path, &self.work.places);
+        if let Some(note) = order.filter(|_| !declared.is_empty()) {
+            self.standing_note(note);
+        }
         self.stale(seen, &declared);
         Ok(())
     }

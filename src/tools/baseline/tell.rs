@@ -3,6 +3,8 @@
 use super::{Linked, Program};
 use crate::config::value::BaselineMode;
 use crate::tools::manifest::{Declared, Manifest};
+use crate::tools::places::Places;
+use std::path::Path;
 
 /// One note for each tool of the baseline that the user's config or shims would decide
 /// otherwise: what is in force, and how that is changed. `user` is the user's config;
@@ -35,6 +37,25 @@ pub fn notes(
     tools.iter().filter_map(note).collect()
 }
 
+/// What the image's own PATH decides for processes that nobody but the container engine
+/// starts, where that is not what the configuration says.
+pub fn order(mode: BaselineMode, image_path: &str, places: &Places) -> Option<String> {
+    let at = |dir: &Path| image_path.split(':').position(|p| Path::new(p) == dir);
+    let shims = at(&places.shims())?;
+    let links = [&places.image_links, &places.volume_links()].map(|dir| at(dir));
+    let before = links.iter().all(|l| l.is_some_and(|l| l < shims));
+    let fault = match mode {
+        BaselineMode::Pinned if !before => {
+            "lacks the links to the image's tools before the user's shims: a user's config decides there"
+        }
+        BaselineMode::Overridable if links.iter().flatten().any(|l| *l < shims) => {
+            "has links to the image's tools before the user's shims: the image's tools answer there"
+        }
+        _ => return None,
+    };
+    Some(format!("the container's own PATH, which `podman exec` gives to what it starts, {fault}"))
+}
+
 fn in_force(mode: BaselineMode, version: &str, off: bool) -> String {
     match (mode, off) {
         (BaselineMode::Pinned, _) => format!(
@@ -51,7 +72,6 @@ fn in_force(mode: BaselineMode, version: &str, off: bool) -> String {
 mod tests {
     use super::*;
     use crate::tools::manifest::parse;
-    use std::path::Path;
 
     fn told(mode: BaselineMode, user: &str, shims: &[&str]) -> Vec<String> {
         let read = |text| parse(Path::new("/x"), text).unwrap();
@@ -91,5 +111,23 @@ mod tests {
         assert!(told(BaselineMode::Pinned, "[tools]\n\"npm:b\" = \"1\"\n", &[]).is_empty());
         let over = told(BaselineMode::Overridable, "[tools]\n\"npm:a\" = \"1.5.0\"\n", &[]);
         assert!(over[0].contains("the user's comes first"), "{over:?}");
+    }
+
+    #[test]
+    fn a_path_of_the_images_that_says_otherwise_is_told() {
+        let places = Places::of(Path::new("/h"), |_| None);
+        let (volume, shims) = ("/h/.local/share/agent/baseline/bin", "/h/.local/share/mise/shims");
+        let image = places.image_links.display();
+        let pinned = format!("{volume}:{image}:{shims}:/bin");
+        let overridable = format!("{shims}:{volume}:{image}:/bin");
+        for (mode, good, bad) in [
+            (BaselineMode::Pinned, &pinned, &overridable),
+            (BaselineMode::Overridable, &overridable, &pinned),
+        ] {
+            assert_eq!(order(mode, good, &places), None);
+            assert!(order(mode, bad, &places).is_some());
+        }
+        assert!(order(BaselineMode::Pinned, &format!("{shims}:/bin"), &places).is_some());
+        assert_eq!(order(BaselineMode::Pinned, "/usr/bin:/bin", &places), None);
     }
 }
