@@ -208,6 +208,8 @@ pub(super) enum InternalCommand {
     Policy,
     /// Copy the image's mise configuration, as the sandbox user: JSON in, JSON out.
     ImageConfig,
+    /// Link programs of the image's tools on the volume, as the sandbox user: JSON in, JSON out.
+    ToolsLinks,
     /// Record the end of a boot that died.
     Recover {
         /// What ended it.

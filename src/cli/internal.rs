@@ -28,6 +28,7 @@ pub(super) fn main(command: InternalCommand) -> u8 {
         InternalCommand::ImageConfig => answer(tools::image_config_helper),
         InternalCommand::Tools => answer(tools::helper),
         InternalCommand::Policy => answer(crate::tools::policy::trial::helper),
+        InternalCommand::ToolsLinks => answer(tools::links_helper),
         InternalCommand::Recover { by, config } => {
             boot::recover(config.as_ref(), &by);
             0

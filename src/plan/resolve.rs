@@ -292,11 +292,14 @@ pub fn user_variables(config: &Config, facts: &Facts) -> BTreeMap<String, String
 /// configuration puts first; then the image's.
 fn search_path(config: &Config, facts: &Facts) -> String {
     let places = &facts.places;
-    let mut tools = vec![places.image_links.clone(), places.volume_links(), places.shims()];
+    // What the volume has was made for this image by this boot; a link of the image's may be
+    // older than the config beside it.
+    let mut tools = vec![places.volume_links(), places.image_links.clone(), places.shims()];
     if config.tools.baseline == BaselineMode::Overridable {
         tools.rotate_right(1);
     }
-    if config.tools.enabled == ToolsMode::Off || facts.mise.is_none() {
+    let linked = facts.image_path.split(':').any(|p| Path::new(p) == places.image_links);
+    if !linked && (config.tools.enabled == ToolsMode::Off || facts.mise.is_none()) {
         tools = vec![places.shims()];
     }
     std::iter::once(facts.user.home.join(".local/bin"))
@@ -355,13 +358,36 @@ pub(crate) mod tests {
         assert!(tools.trust.is_none());
         assert_eq!(
             tools.install.environment.set["PATH"],
-            "/home/iteron/.local/bin:/usr/local/share/agent/baseline/bin:\
-             /home/iteron/.local/share/agent/baseline/bin:/home/iteron/.local/share/mise/shims:\
+            "/home/iteron/.local/bin:/home/iteron/.local/share/agent/baseline/bin:\
+             /usr/local/share/agent/baseline/bin:/home/iteron/.local/share/mise/shims:\
              /usr/local/bin:/usr/bin:/bin"
         );
         let denied = &tools.install.environment.set["MISE_DISABLE_BACKENDS"];
         assert!(denied.split(',').any(|b| b == "core") && !denied.split(',').any(|b| b == "npm"));
         assert!(matches!(plan.phases[2].work, Work::NoScript { .. }));
+    }
+
+    #[test]
+    fn an_overridable_baseline_stands_behind_the_users_shims() {
+        let mut config = Config::default();
+        config.tools.baseline = BaselineMode::Overridable;
+        assert_eq!(
+            user_variables(&config, &facts())["PATH"],
+            "/home/iteron/.local/bin:/home/iteron/.local/share/mise/shims:\
+             /home/iteron/.local/share/agent/baseline/bin:/usr/local/share/agent/baseline/bin:\
+             /usr/local/bin:/usr/bin:/bin"
+        );
+    }
+
+    #[test]
+    fn an_image_with_links_keeps_their_place_where_the_agent_leaves_tools_alone() {
+        let mut config = Config::default();
+        config.tools.enabled = ToolsMode::Off;
+        let mut f = facts();
+        assert!(!user_variables(&config, &f)["PATH"].contains("baseline"));
+        f.image_path = "/usr/local/share/agent/baseline/bin:/usr/bin".into();
+        let path = user_variables(&config, &f)["PATH"].clone();
+        assert!(path.find("baseline/bin") < path.find("mise/shims"), "{path}");
     }
 
     #[test]

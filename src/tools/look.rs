@@ -2,6 +2,7 @@
 //! user (`agent internal tools`): whatever a user has planted in its home, the reader can do
 //! no more than that user, and a file that never ends keeps nobody waiting past a deadline.
 
+use super::baseline;
 use super::lock;
 use super::manifest::{self, Manifest, ManifestError};
 use super::places::Places;
@@ -36,6 +37,9 @@ pub struct Seen {
     /// What the lockfiles are worth.
     #[serde(default)]
     pub lock: lock::Seen,
+    /// Links to the image's tools.
+    #[serde(default)]
+    pub baseline: baseline::Seen,
 }
 
 /// The helper.
@@ -52,5 +56,6 @@ pub fn helper(request: &Request) -> Seen {
     let user = read(request.places.user_manifest());
     let policy = installed::look(request);
     let lock = lock::look(&request.places, &request.variables);
-    Seen { system, user, policy, lock, ..seen }
+    let baseline = baseline::look(request);
+    Seen { system, user, policy, lock, baseline, ..seen }
 }

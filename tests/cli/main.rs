@@ -27,5 +27,6 @@ mod metadata;
 mod plan;
 mod status;
 mod stub;
-mod tools_policy;
+mod tools_baseline;
 mod tools_lock;
+mod tools_policy;

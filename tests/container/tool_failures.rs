@@ -217,7 +217,8 @@ fn several_tools_that_fail_are_each_named_with_their_reason() {
     assert!(text.contains("1 of 3 tools are installed"), "{text}");
 }
 
-/// The user's config outranks the image's in mise; the status says what that hides.
+/// The user's config outranks the image's in mise; the links don't ask it, and the status says
+/// so.
 #[test]
 fn a_baseline_tool_that_a_user_disabled_is_told() {
     if !ready() {
@@ -228,5 +229,7 @@ fn a_baseline_tool_that_a_user_disabled_is_told() {
     let sandbox = Recipe::on(&volume).start(IDLE);
     sandbox.settled();
     let text = sandbox.exec(&["agent", "status"]).stdout;
-    assert!(text.contains("not in force: npm:cowsay"), "{text}");
+    assert!(text.contains("npm:cowsay: the user's config disables it"), "{text}");
+    assert!(text.contains("the image's 1.6.0 is in force"), "{text}");
+    assert!(!text.contains("not in force"), "{text}");
 }

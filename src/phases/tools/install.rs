@@ -101,7 +101,7 @@ impl Reconcile<'_, '_> {
         self.status(end, c)
     }
 
-    async fn exec_into(&self, c: &Command, log: &mut Log) -> Result<i32, Problem> {
+    pub(super) async fn exec_into(&self, c: &Command, log: &mut Log) -> Result<i32, Problem> {
         let end = command::run(&Invocation::from(&self.with_variables(c)), log, self.cx).await;
         self.status(end, c)
     }

@@ -46,6 +46,7 @@ impl Reconcile<'_, '_> {
                 all.push(Tool { name: name.into(), version: version.into(), installed: false });
             }
         }
+        self.with_baseline(&mut all);
         let declared = output::declared(&fs::read_to_string(SYSTEM_CONFIG).unwrap_or_default());
         let hidden: Vec<String> =
             declared.into_iter().filter(|name| !all.iter().any(|t| t.name == *name)).collect();

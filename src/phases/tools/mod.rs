@@ -30,6 +30,8 @@ const LOOK_TAKES: Duration = Duration::from_secs(30);
 /// The helper `agent internal tools`.
 pub use crate::tools::look::helper;
 
+/// The helper `agent internal tools-links`.
+pub use crate::tools::baseline::make::make as links_helper;
 /// The helper `agent internal image-config`.
 pub use crate::tools::lock::copy::helper as image_config_helper;
 
@@ -163,7 +165,11 @@ impl Reconcile<'_, '_> {
             evidence: problem.evidence.map(|e| redact::redact_own(&e)),
             ..problem
         };
-        self.report.problems.push((self.work.on_failure, problem));
+        // The baseline's install and the whole one fail for the same reason.
+        let same = |p: &Problem| p.code == problem.code && p.message == problem.message;
+        if !self.report.problems.iter().any(|(_, p)| same(p)) {
+            self.report.problems.push((self.work.on_failure, problem));
+        }
     }
 
     /// A note that every later boot repeats while nothing changes.
