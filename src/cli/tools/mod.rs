@@ -45,7 +45,6 @@ pub(super) fn main(command: &ToolsCommand) -> u8 {
     }
 }
 
-#[allow(dead_code)]
 /// The configuration and this machine, or the exit status where the configuration has errors,
 /// which have been printed.
 fn surveyed(file: Option<&PathBuf>) -> Result<(Config, Facts), u8> {
