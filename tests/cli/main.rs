@@ -24,3 +24,4 @@ mod metadata;
 mod plan;
 mod status;
 mod stub;
+mod tools_sync;

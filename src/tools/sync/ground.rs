@@ -103,16 +103,16 @@ impl Ground {
             Ok(rest) => home.join(rest),
             Err(_) => here.join(named),
         };
-        // Also a directory by its other name, which `pwd` prints.
-        let other = whole.canonicalize().ok();
-        let roots = [
-            home.canonicalize().ok().map(|h| (h, PathBuf::new())),
-            Some((home.clone(), PathBuf::new())),
-        ];
         let links = self.links.iter().map(|(link, target)| (target.clone(), link.clone()));
-        let found = links.chain(roots.into_iter().flatten()).find_map(|(root, link)| {
-            let below = |p: &Path| Some(link.join(p.strip_prefix(&root).ok()?));
-            below(&whole).or_else(|| other.as_deref().and_then(below))
+        let roots: Vec<_> = links.chain([(home.clone(), PathBuf::new())]).collect();
+        let below = |path: &Path, (root, link): &(PathBuf, PathBuf)| {
+            Some(link.join(path.strip_prefix(root).ok()?))
+        };
+        let found = roots.iter().find_map(|root| below(&whole, root)).or_else(|| {
+            // Also a directory by its other name, which `pwd` prints.
+            let whole = whole.canonicalize().ok()?;
+            let home = (home.canonicalize().ok()?, PathBuf::new());
+            roots.iter().chain([&home]).find_map(|root| below(&whole, root))
         });
         let found = found.ok_or_else(|| format!("it is not below the home {}", home.display()))?;
         let normal: PathBuf = found.components().collect();

@@ -3,7 +3,7 @@
 use crate::sys::beneath::{Dir, Kind};
 use crate::tools::sync::ground::{Ground, Spot};
 use crate::tools::sync::import::{Plan, What};
-use crate::tools::sync::table::{ROWS, Root, Row, Synced};
+use crate::tools::sync::table::{ROWS, Root, Row, Synced, USER_DIRECTORY};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::fs;
@@ -28,10 +28,8 @@ pub(super) fn rows(ground: &Ground, workspaces: &[String]) -> Vec<Line> {
     let mut lines = Vec::new();
     for row in ROWS {
         match row.root_in(&ground.places) {
-            Some(root) if row.root == Root::Config => {
-                let path = Path::new(".config/mise").join(row.name);
-                debug_assert!(root.is_absolute());
-                lines.push(below_home(ground, row, &path.display().to_string()));
+            Some(_) if row.root == Root::Config => {
+                lines.push(below_home(ground, row, &format!("{USER_DIRECTORY}/{}", row.name)));
             }
             Some(root) => lines.push(elsewhere(ground, row, root)),
             None if workspaces.is_empty() => lines.push(Line {
@@ -76,14 +74,18 @@ fn presence(spot: &Spot) -> (bool, Option<String>) {
 
 /// A directory of mise's that stays where it is.
 fn elsewhere(ground: &Ground, row: &Row, root: &Path) -> Line {
-    let shown = match root.strip_prefix(&ground.places.home) {
-        Ok(below) => format!("~/{}", below.display()),
-        Err(_) => root.display().to_string(),
+    let (shown, present) = match root.strip_prefix(&ground.places.home) {
+        // Root may be asked too, and follows no link of the user's.
+        Ok(below) => {
+            let spot = Spot::new(&ground.places.home, true, below);
+            (format!("~/{}", below.display()), presence(&spot).0)
+        }
+        Err(_) => (root.display().to_string(), root.symlink_metadata().is_ok()),
     };
     Line {
         path: root.into(),
         synced: row.synced,
-        present: root.symlink_metadata().is_ok(),
+        present,
         reason: row.reason,
         blocked: None,
         shown,
