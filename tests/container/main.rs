@@ -49,5 +49,6 @@ mod stop;
 mod terminal;
 mod tool_failures;
 mod tool_repair;
+mod tool_sync;
 mod tools;
 mod volume_failures;
