@@ -29,6 +29,9 @@ pub struct Seen {
     pub system: Option<Manifest>,
     /// The user's.
     pub user: Option<Manifest>,
+    /// What became of an import that was cut off.
+    #[serde(default)]
+    pub sync: super::sync::Seen,
     /// Config files that are there and can't be used.
     pub unusable: Vec<ManifestError>,
     /// Plugins, and by which backend what is installed was.
@@ -44,7 +47,8 @@ pub struct Seen {
 
 /// The helper.
 pub fn helper(request: &Request) -> Seen {
-    let mut seen = Seen::default();
+    // First: it changes what is read below.
+    let mut seen = Seen { sync: super::sync::look(&request.places), ..Seen::default() };
     let mut read = |path: PathBuf| match manifest::read(&path) {
         Ok(manifest) => manifest,
         Err(e) => {

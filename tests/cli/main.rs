@@ -30,3 +30,4 @@ mod stub;
 mod tools_baseline;
 mod tools_lock;
 mod tools_policy;
+mod tools_sync;

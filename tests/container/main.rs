@@ -53,5 +53,6 @@ mod tool_failures;
 mod tool_locks;
 mod tool_policy;
 mod tool_repair;
+mod tool_sync;
 mod tools;
 mod volume_failures;

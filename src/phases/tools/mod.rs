@@ -13,6 +13,7 @@ mod lock;
 mod policy;
 mod problems;
 mod proof;
+mod sync;
 
 use crate::engine::command::Log;
 use crate::engine::{Context, HelperError, Report, redact};
@@ -83,6 +84,7 @@ struct Reconcile<'a, 'b> {
 impl Reconcile<'_, '_> {
     async fn run(&mut self) -> Result<(), Stopped> {
         let seen = self.look().await?;
+        self.import_cut_off(&seen);
         if self.proved(&seen) {
             return Ok(());
         }
