@@ -87,7 +87,7 @@ pub(super) fn malformed(place: &str, last_words: &str) -> Problem {
     Problem::new(
         "mise-config-malformed",
         format!(
-            "{place} is not valid TOML; until it is mended every mise tool refuses to start, the image's too"
+            "{place} is not valid TOML; until it is mended every shim of mise's refuses to start"
         ),
         format!("edit {}", place.split(':').next().unwrap_or(place)),
     )
