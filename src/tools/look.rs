@@ -4,6 +4,7 @@
 
 use super::manifest::{self, Manifest, ManifestError};
 use super::places::Places;
+use super::proof;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,6 +18,9 @@ pub struct Request {
     pub mise: PathBuf,
     /// What mise's environment will hold of its own settings (`MISE_*`, `XDG_*`).
     pub variables: BTreeMap<String, String>,
+    /// What is asked about the proof that nothing has changed.
+    #[serde(default)]
+    pub proof: proof::Asked,
 }
 
 /// What it saw.
@@ -28,11 +32,17 @@ pub struct Seen {
     pub user: Option<Manifest>,
     /// Config files that are there and can't be used.
     pub unusable: Vec<ManifestError>,
+    /// Whether nothing has changed, and what has. Where nothing has, nothing else is looked at.
+    #[serde(default)]
+    pub proof: proof::Seen,
 }
 
 /// The helper.
 pub fn helper(request: &Request) -> Seen {
-    let mut seen = Seen::default();
+    let mut seen = Seen { proof: proof::look(request), ..Seen::default() };
+    if seen.proof.holds.is_some() || !matches!(request.proof.what, proof::What::Holds) {
+        return seen;
+    }
     let mut read = |path: PathBuf| match manifest::read(&path) {
         Ok(manifest) => manifest,
         Err(e) => {
