@@ -48,6 +48,7 @@ mod secrecy;
 mod stop;
 mod terminal;
 mod tool_failures;
+mod tool_proof;
 mod tool_repair;
 mod tools;
 mod volume_failures;

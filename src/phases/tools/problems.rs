@@ -5,6 +5,7 @@ use crate::journal::Problem;
 use crate::tools::manifest::ManifestError;
 use crate::tools::output::{Failure, Reason};
 use crate::tools::proof::{Change, Shim, Wrong};
+use std::path::Path;
 
 /// What a SIGKILL most often is.
 pub(super) const MEMORY_LIMIT: &str = "SIGKILL without an operator is most often the memory limit";
@@ -127,15 +128,25 @@ pub(super) fn not_looked(e: &HelperError) -> Problem {
     )
 }
 
-/// A lockfile that is no TOML.
-pub(super) fn lock_corrupt(lock: &ManifestError) -> Problem {
+/// A lockfile that is no TOML, and the copy of it that was kept before mise wrote it anew;
+/// the image's is never written.
+pub(super) fn lock_corrupt(lock: &ManifestError, copy: Option<&Path>) -> Problem {
     let path = lock.path.display();
-    Problem::new(
-        "lock-corrupt",
-        format!("the lockfile {path} cannot be read: mise goes on as if there were none"),
-        format!("put {path} back as it was, or remove it and run `mise lock --global`"),
-    )
-    .evidence(lock.to_string())
+    let (mise, next) = match copy {
+        Some(copy) => (
+            "mise passes over it and writes it anew",
+            format!(
+                "put back into {path} what it pinned: it is kept as {}; then run `agent boot`",
+                copy.display()
+            ),
+        ),
+        None => (
+            "mise passes over it",
+            "build the image with a lockfile that is whole (`image/pin lock`)".to_owned(),
+        ),
+    };
+    Problem::new("lock-corrupt", format!("the lockfile {path} cannot be read: {mise}"), next)
+        .evidence(lock.to_string())
 }
 
 /// A tool that lost something and may still work.

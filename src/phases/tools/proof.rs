@@ -50,8 +50,11 @@ impl Reconcile<'_, '_> {
 
     /// Lockfiles that mise passes over, with exit status 0.
     pub(super) fn corrupt_locks(&mut self, seen: &Seen) {
+        let places = &self.work.places;
         for lock in &seen.proof.locks {
-            self.problem(problems::lock_corrupt(lock));
+            let users = !lock.path.starts_with(&places.system_config);
+            let copy = users.then(|| proof::corrupt_copy(places, &lock.path));
+            self.problem(problems::lock_corrupt(lock, copy.as_deref()));
         }
     }
 

@@ -18,6 +18,7 @@ mod tree;
 
 pub use inputs::Inputs;
 pub use shims::{Shim, Wrong};
+pub use store::corrupt_copy;
 pub use tree::{Change, Damage};
 
 use super::look::Request;
@@ -201,12 +202,18 @@ fn keep(request: &Request, whole: &Whole) -> Seen {
     }
 }
 
-/// Lockfiles that are no TOML: mise says so in many lines and goes on as if there were none.
+/// Lockfiles that are no TOML. mise prints pages of it, goes on as if there were none, ends
+/// with 0, and writes a new one over it: so a copy of the user's is kept.
 fn corrupt_locks(places: &Places) -> Vec<ManifestError> {
     [&places.system_config, &places.config]
         .iter()
-        .flat_map(|dir| [dir.join(LOCK), dir.join("mise.local.lock")])
+        .flat_map(|dir| [LOCK, "mise.local.lock"].map(|name| dir.join(name)))
         .filter_map(|path| manifest::read(&path).err())
+        .inspect(|lock| {
+            if !lock.path.starts_with(&places.system_config) {
+                store::keep_copy(places, &lock.path);
+            }
+        })
         .collect()
 }
 

@@ -1,51 +1,43 @@
 //! The user's shims: links by the names of programs, which lead to mise.
 
-use super::{changed, is_program};
+use super::is_program;
 use crate::tools::places::Places;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What the directory of shims looked like.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// What the directory of shims holds. Its time of change says nothing: every `mise install`
+/// makes all shims anew beside the old ones, and then keeps these.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Shims {
-    /// The directory's last change, in nanoseconds since 1970; `None` where there is none.
-    changed: Option<i64>,
-    /// Each link and what stands in it.
+    /// Each name and where it leads; nowhere, if it is no link.
     links: BTreeMap<String, PathBuf>,
 }
 
 impl Shims {
     /// As they are now.
     pub(super) fn of(places: &Places) -> Self {
-        let dir = places.shims();
-        let changed = dir.metadata().ok().map(|m| changed(&m));
-        let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
-        let links = entries.filter_map(|e| {
-            Some((e.file_name().into_string().ok()?, fs::read_link(e.path()).ok()?))
+        let entries = fs::read_dir(places.shims()).into_iter().flatten().flatten();
+        let links = entries.map(|e| {
+            let target = fs::read_link(e.path()).unwrap_or_default();
+            (e.file_name().to_string_lossy().into_owned(), target)
         });
-        Self { changed, links: links.collect() }
+        Self { links: links.collect() }
     }
 
     /// Are they the same now, and does each lead to a program? The error says what isn't so.
     pub(super) fn same(&self, places: &Places) -> Result<(), String> {
         let dir = places.shims();
-        if dir.metadata().ok().map(|m| changed(&m)) != self.changed {
-            return Err(format!("{} has changed", dir.display()));
+        if Self::of(places) != *self {
+            return Err(format!("the shims in {} are others", dir.display()));
         }
-        let mut led_to = BTreeSet::new();
-        for (name, target) in &self.links {
-            let link = dir.join(name);
-            if fs::read_link(&link).ok().as_ref() != Some(target) {
-                return Err(format!("the shim {} is not what it was", link.display()));
-            }
-            if !led_to.contains(target) && is_program(&dir.join(target)).is_none() {
-                return Err(format!("the shim {} leads nowhere", link.display()));
-            }
-            led_to.insert(target);
+        let targets: BTreeSet<&PathBuf> =
+            self.links.values().filter(|t| !t.as_os_str().is_empty()).collect();
+        match targets.iter().find(|target| is_program(&dir.join(target)).is_none()) {
+            Some(target) => Err(format!("shims lead to {}, no program", target.display())),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -105,4 +97,72 @@ fn remove(path: &Path) -> Wrong {
     // What can't be removed stays in mise's way, and is found there again.
     let _ = fs::remove_file(path);
     Wrong::Missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn shims() -> (tempfile::TempDir, Places, PathBuf) {
+        let tmp = tempfile::tempdir().unwrap();
+        let places = Places::of(tmp.path(), |_| None);
+        let mise = tmp.path().join("mise");
+        fs::write(&mise, "#!").unwrap();
+        fs::set_permissions(&mise, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(places.shims()).unwrap();
+        for name in ["a", "b"] {
+            symlink(&mise, places.shims().join(name)).unwrap();
+        }
+        (tmp, places, mise)
+    }
+
+    #[test]
+    fn shims_are_the_same_until_one_is_touched() {
+        let damages: [&dyn Fn(&Path, &Path); 6] = [
+            &|dir, _| fs::rename(dir.join("a"), dir.join("c")).unwrap(),
+            &|dir, _| {
+                fs::remove_file(dir.join("a")).unwrap();
+                symlink("/bin/sh", dir.join("a")).unwrap();
+            },
+            &|dir, _| fs::remove_file(dir.join("a")).unwrap(),
+            &|dir, _| fs::remove_dir_all(dir).unwrap(),
+            &|_, mise| fs::remove_file(mise).unwrap(),
+            &|_, mise| fs::write(mise, "").unwrap(),
+        ];
+        for damage in damages {
+            let (_tmp, places, mise) = shims();
+            let before = Shims::of(&places);
+            before.same(&places).unwrap();
+            damage(&places.shims(), &mise);
+            before.same(&places).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_directory_that_mise_has_worked_in_and_left_as_it_was_is_the_same() {
+        let (_tmp, places, mise) = shims();
+        let before = Shims::of(&places);
+        symlink(&mise, places.shims().join("new")).unwrap();
+        before.same(&places).unwrap_err();
+        fs::remove_file(places.shims().join("new")).unwrap();
+        before.same(&places).unwrap();
+    }
+
+    #[test]
+    fn what_mise_can_make_again_is_told_from_what_is_somebodys() {
+        let (_tmp, places, mise) = shims();
+        let dir = places.shims();
+        symlink("/nowhere", dir.join("dangling")).unwrap();
+        symlink("/bin/sh", dir.join("elsewhere")).unwrap();
+        fs::write(dir.join("empty"), "").unwrap();
+        fs::write(dir.join("foreign"), "mine").unwrap();
+        let all = ["a", "dangling", "elsewhere", "empty", "foreign", "missing"];
+        let found = wrong(&places, &mise, all.iter().map(|n| (*n).to_owned()));
+        let kinds: Vec<_> = found.iter().map(|s| s.wrong).collect();
+        use Wrong::{Foreign, Missing};
+        assert_eq!(kinds, [Missing, Missing, Missing, Foreign, Missing]);
+        assert!(!dir.join("empty").exists() && dir.join("foreign").exists());
+        assert!(fs::symlink_metadata(dir.join("dangling")).is_err());
+    }
 }

@@ -6,7 +6,7 @@ use crate::tools::places::Places;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The form of the file, and of what is compared with it.
 pub(super) const VERSION: u32 = 1;
@@ -77,15 +77,85 @@ pub(super) fn write(places: &Places, proof: &Proof) -> io::Result<()> {
     if text.len() as u64 > MAX {
         return Err(io::Error::other(format!("it has {} bytes, more than {MAX}", text.len())));
     }
-    fs::create_dir_all(&places.agent_state)?;
-    let path = path(places);
-    let new = path.with_extension(format!("json.{}", std::process::id()));
+    replace(&path(places), &text)
+}
+
+/// Copies a file that mise is going to write over, as [`corrupt_copy`].
+pub(super) fn keep_copy(places: &Places, lock: &Path) {
+    let mut bytes = Vec::new();
+    let read = open_regular(lock).and_then(|f| f.take(MAX).read_to_end(&mut bytes));
+    // Nothing else depends on it.
+    let _ = read.and_then(|_| replace(&corrupt_copy(places, lock), &bytes));
+}
+
+/// Where the copy of a lockfile lies that could not be read.
+pub fn corrupt_copy(places: &Places, lock: &Path) -> PathBuf {
+    let name = lock.file_name().unwrap_or_default().to_string_lossy();
+    places.agent_state.join(format!("{name}.corrupt"))
+}
+
+/// Replaces a file whole or not at all.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+    let new = path.with_extension(format!("{}.new", std::process::id()));
     let _ = fs::remove_file(&new);
     let written = fs::File::create_new(&new)
-        .and_then(|mut file| file.write_all(&text))
-        .and_then(|()| fs::rename(&new, &path));
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| fs::rename(&new, path));
     if written.is_err() {
         let _ = fs::remove_file(&new);
     }
     written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proof() -> Proof {
+        Proof {
+            version: VERSION,
+            made: 1,
+            inputs: Inputs::default(),
+            shims: Shims::default(),
+            tools: Vec::new(),
+            settled: Settled::default(),
+        }
+    }
+
+    #[test]
+    fn a_proof_is_read_back_and_nothing_else_is_one() {
+        let tmp = tempfile::tempdir().unwrap();
+        let places = Places::of(tmp.path(), |_| None);
+        assert_eq!(read(&places).unwrap_err(), "there is none yet");
+        write(&places, &proof()).unwrap();
+        assert_eq!(read(&places).unwrap().made, 1);
+        assert_eq!(fs::read_dir(&places.agent_state).unwrap().count(), 1, "nothing is left over");
+        let text = fs::read(path(&places)).unwrap();
+        for (bytes, why) in [
+            (&b""[..], "is no proof"),
+            (&text[..text.len() / 2], "is no proof"),
+            (&b"{\"version\":99}"[..], "of form 99"),
+            (&vec![b' '; 2 << 20][..], "is larger"),
+        ] {
+            fs::write(path(&places), bytes).unwrap();
+            let said = read(&places).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+        fs::remove_file(path(&places)).unwrap();
+        nix::unistd::mkfifo(&path(&places), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(read(&places).unwrap_err().contains("cannot be read"));
+        write(&places, &proof()).unwrap();
+        read(&places).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_mise_will_write_over_is_kept() {
+        let tmp = tempfile::tempdir().unwrap();
+        let places = Places::of(tmp.path(), |_| None);
+        let lock = tmp.path().join("mise.lock");
+        fs::write(&lock, "<<<<<<< HEAD\n").unwrap();
+        keep_copy(&places, &lock);
+        assert_eq!(fs::read(corrupt_copy(&places, &lock)).unwrap(), b"<<<<<<< HEAD\n");
+    }
 }
