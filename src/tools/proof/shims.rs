@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn shims_are_the_same_until_one_is_touched() {
-        let damages: [&dyn Fn(&Path, &Path); 6] = [
+        type Damage<'a> = &'a dyn Fn(&Path, &Path);
+        let damages: [Damage<'_>; 6] = [
             &|dir, _| fs::rename(dir.join("a"), dir.join("c")).unwrap(),
             &|dir, _| {
                 fs::remove_file(dir.join("a")).unwrap();

@@ -156,8 +156,9 @@ impl Dir {
             return gone(format!("{shown} is empty"));
         }
         if entries < self.entries {
-            let lost = self.entries - entries;
-            return Some(Change::Lost(format!("{shown} had {lost} entries more")));
+            let before = self.entries;
+            let what = format!("{shown} holds {entries} entries, before it held {before}");
+            return Some(Change::Lost(what));
         }
         Some(Change::Other(format!("{shown} has changed")))
     }
@@ -384,7 +385,8 @@ mod tests {
         let lost: Broken = |c| matches!(c, Change::Lost(_));
         let empty = |path: PathBuf| fs::write(path, "").unwrap();
         let remove = |path: PathBuf| fs::remove_file(path).unwrap();
-        let damages: [(&dyn Fn(&Path), Broken); 7] = [
+        type Damaging<'a> = &'a dyn Fn(&Path);
+        let damages: [(Damaging<'_>, Broken); 7] = [
             (&|t| fs::remove_dir_all(t).unwrap(), broken),
             (&|t| remove(t.join("node_modules/.bin/x")), broken),
             (&|t| empty(t.join("node_modules/.bin/x")), broken),
