@@ -7,12 +7,13 @@ use super::lock;
 use super::manifest::{self, Manifest, ManifestError};
 use super::places::Places;
 use super::policy::installed;
+use super::proof;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What is asked of the helper.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Request {
     /// Where things lie.
     pub places: Places,
@@ -20,6 +21,12 @@ pub struct Request {
     pub mise: PathBuf,
     /// What mise's environment will hold of its own settings (`MISE_*`, `XDG_*`).
     pub variables: BTreeMap<String, String>,
+    /// Finish an import that was cut off: a boot does, who only asks changes nothing.
+    #[serde(default)]
+    pub resume_import: bool,
+    /// What is asked about the proof that nothing has changed.
+    #[serde(default)]
+    pub proof: proof::Asked,
 }
 
 /// What it saw.
@@ -43,12 +50,22 @@ pub struct Seen {
     /// Links to the image's tools.
     #[serde(default)]
     pub baseline: baseline::Seen,
+    /// Whether nothing has changed, and what has. Where nothing has, nothing else is looked at.
+    #[serde(default)]
+    pub proof: proof::Seen,
 }
 
 /// The helper.
 pub fn helper(request: &Request) -> Seen {
     // First: it changes what is read below.
-    let mut seen = Seen { sync: super::sync::look(&request.places), ..Seen::default() };
+    let sync = match request.resume_import {
+        true => super::sync::look(&request.places),
+        false => super::sync::Seen::default(),
+    };
+    let mut seen = Seen { sync, proof: proof::look(request), ..Seen::default() };
+    if seen.proof.holds.is_some() || !matches!(request.proof.what, proof::What::Holds) {
+        return seen;
+    }
     let mut read = |path: PathBuf| match manifest::read(&path) {
         Ok(manifest) => manifest,
         Err(e) => {

@@ -20,7 +20,7 @@ pub const CONFIG: &str = "config.toml";
 pub const LOCK: &str = "mise.lock";
 
 /// The places.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Places {
     /// The sandbox user's home.
     pub home: PathBuf,

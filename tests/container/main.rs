@@ -52,6 +52,7 @@ mod tool_drift;
 mod tool_failures;
 mod tool_locks;
 mod tool_policy;
+mod tool_proof;
 mod tool_repair;
 mod tool_sync;
 mod tools;

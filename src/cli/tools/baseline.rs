@@ -229,6 +229,7 @@ fn list() -> Result<u8, u8> {
         places: places.clone(),
         mise: facts.mise.clone().unwrap_or_default(),
         variables: variables(),
+        ..Request::default()
     });
     let path = crate::plan::user_variables(&config, &facts).remove("PATH").unwrap_or_default();
     let mut empty = true;

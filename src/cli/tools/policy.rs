@@ -120,6 +120,7 @@ impl Desk {
             places: self.facts.places.clone(),
             mise: mise.clone(),
             variables: variables.clone(),
+            ..look::Request::default()
         };
         let seen: Seen = self.ask("tools", &request, look::helper)?;
         let manifests = [(Source::Image, &seen.system), (Source::User, &seen.user)];

@@ -69,7 +69,7 @@ impl Reconcile<'_, '_> {
     pub(super) async fn repair(&mut self, emptied: &[String]) -> Result<Vec<Listed>, Problem> {
         self.report
             .notes
-            .push(format!("installed again, the directory was empty: {}", emptied.join(", ")));
+            .push(format!("installed again, for they were damaged: {}", emptied.join(", ")));
         let mut force = self.work.install.clone();
         force.argv.push("--force".into());
         force.argv.extend(emptied.iter().cloned());
@@ -95,7 +95,7 @@ impl Reconcile<'_, '_> {
     }
 
     /// Runs a command to its end and returns its exit status; every other end is a problem.
-    async fn exec(&mut self, c: &Command) -> Result<i32, Problem> {
+    pub(super) async fn exec(&mut self, c: &Command) -> Result<i32, Problem> {
         let end =
             command::run(&Invocation::from(&self.with_variables(c)), &mut self.log, self.cx).await;
         self.status(end, c)

@@ -51,7 +51,7 @@ impl Reconcile<'_, '_> {
         let hidden: Vec<String> =
             declared.into_iter().filter(|name| !all.iter().any(|t| t.name == *name)).collect();
         if !hidden.is_empty() {
-            self.report.notes.push(format!(
+            self.standing_note(format!(
                 "declared in {SYSTEM_CONFIG} and not in force: {} (a user's disable_tools hides a tool so)",
                 hidden.join(", ")
             ));

@@ -130,12 +130,25 @@ impl Reconcile<'_, '_> {
         }
     }
 
+    /// A lockfile that can't be read has been named already, where it is no TOML; how it is made
+    /// anew is added then. One of an unknown format is named here.
+    fn lock_corrupt(&mut self, message: &str, checked: &Checked, image: bool) {
+        let lock = format!("{}", checked.lock.display());
+        let mut problems = self.report.problems.iter_mut().map(|(_, p)| p);
+        match problems.find(|p| p.code == "lock-corrupt" && p.message.contains(&lock)) {
+            Some(told) if !image => {
+                told.next.push_str(&format!(". To make it anew: `{}`", checked.run));
+            }
+            Some(_) => {}
+            None => self.problem(Problem::new("lock-corrupt", message, next(checked, image))),
+        }
+    }
+
     fn judge_lock(&mut self, scope: &Scope, image: bool) {
         let checked = &scope.checked;
         let lock = checked.lock.display();
         if let Some(corrupt) = checked.findings.iter().find(|f| f.code == Code::Corrupt) {
-            let message = corrupt.to_string();
-            self.problem(Problem::new("lock-corrupt", message, next(checked, image)));
+            self.lock_corrupt(&corrupt.to_string(), checked, image);
             if !scope.enforced {
                 return;
             }

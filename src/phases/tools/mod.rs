@@ -19,8 +19,8 @@ use crate::engine::command::Log;
 use crate::engine::{Context, HelperError, Report, redact};
 use crate::journal::Problem;
 use crate::plan::{Command, ToolsWork};
-use crate::tools::look::{Request, Seen};
-use crate::tools::proof::Settled;
+use crate::tools::look::Seen;
+use crate::tools::proof::{Settled, What};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -88,6 +88,7 @@ impl Reconcile<'_, '_> {
         if self.proved(&seen) {
             return Ok(());
         }
+        self.corrupt_locks(&seen);
         self.policy(&seen).await?;
         self.keep_image_lock().await?;
         self.check_lock(&seen);
@@ -98,31 +99,32 @@ impl Reconcile<'_, '_> {
         }
         let installed = self.install(&self.work.install).await;
         let failure = self.or_stop(installed)?;
+        // Before the list: what changes after it makes no proof.
+        let again = self.look_again().await;
         let listed = self.list(failure.as_ref()).await;
         let mut tools = self.or_stop(listed)?;
-        let emptied: Vec<String> = tools
+        let mut damaged: Vec<String> = tools
             .iter()
             .filter(|t| t.tool.installed && !has_content(&t.path))
             .map(|t| format!("{}@{}", t.tool.name, t.tool.version))
             .collect();
-        if !emptied.is_empty() {
-            let repaired = self.repair(&emptied).await;
+        damaged.extend(self.broken(&again, &tools));
+        damaged.sort();
+        damaged.dedup();
+        if !damaged.is_empty() {
+            let repaired = self.repair(&damaged).await;
             tools = self.or_stop(repaired)?;
+            self.believe_no_repair(&mut tools).await;
         }
         self.denied(&seen, &tools);
         self.judge(&tools, failure);
-        self.prove(&seen, &tools).await;
+        self.prove(&seen, again, &tools).await;
         Ok(())
     }
 
     /// What lies on the disk, seen by a process that is the user.
     async fn look(&mut self) -> Result<Seen, Stopped> {
-        let mise = self.work.install.argv.first().map_or("mise", String::as_str);
-        let request = Request {
-            places: self.work.places.clone(),
-            mise: mise.into(),
-            variables: self.mise_variables(),
-        };
+        let request = self.request(What::Holds);
         match self.cx.helper("tools", &request, true, LOOK_TAKES).await {
             Ok(seen) => Ok(seen),
             Err(e) => {
@@ -136,14 +138,12 @@ impl Reconcile<'_, '_> {
         }
     }
 
-    /// What mise's environment holds of its own settings. No other variable is shown to
-    /// anybody but mise.
+    /// What mise's environment holds of its own settings by the plan. No other variable is
+    /// shown to anybody but mise.
     fn mise_variables(&self) -> BTreeMap<String, String> {
         let all = crate::engine::command::variables(&self.work.install.environment);
         let text = all.filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
-        text.chain(self.variables.clone())
-            .filter(|(n, _)| n.starts_with("MISE_") || n.starts_with("XDG_"))
-            .collect()
+        text.filter(|(n, _)| n.starts_with("MISE_") || n.starts_with("XDG_")).collect()
     }
 
     /// A command of the plan with what this boot has found out.

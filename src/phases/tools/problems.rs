@@ -2,7 +2,10 @@
 
 use crate::engine::{HelperError, excerpt};
 use crate::journal::Problem;
+use crate::tools::manifest::ManifestError;
 use crate::tools::output::{Failure, Reason};
+use crate::tools::proof::{Change, Shim, Wrong};
+use std::path::Path;
 
 /// What a SIGKILL most often is.
 pub(super) const MEMORY_LIMIT: &str = "SIGKILL without an operator is most often the memory limit";
@@ -123,4 +126,55 @@ pub(super) fn not_looked(e: &HelperError) -> Problem {
         format!("what lies there of tools cannot be looked at: {why}"),
         next,
     )
+}
+
+/// A lockfile that is no TOML, and the copy of it that was kept before mise wrote it anew;
+/// the image's is never written.
+pub(super) fn lock_corrupt(lock: &ManifestError, copy: Option<&Path>) -> Problem {
+    let path = lock.path.display();
+    let (mise, next) = match copy {
+        Some(copy) => (
+            "mise passes over it and writes it anew",
+            format!(
+                "put back into {path} what it pinned: it is kept as {}; then run `agent boot`",
+                copy.display()
+            ),
+        ),
+        None => (
+            "mise passes over it",
+            "build the image with a lockfile that is whole (`image/pin lock`)".to_owned(),
+        ),
+    };
+    Problem::new("lock-corrupt", format!("the lockfile {path} cannot be read: {mise}"), next)
+        .evidence(lock.to_string())
+}
+
+/// A tool that lost something and may still work.
+pub(super) fn tool_damaged(name: &str, change: &Change) -> Problem {
+    Problem::new(
+        "tool-damaged",
+        format!("{name} has lost files since it was whole"),
+        format!(
+            "run `mise install --force {name}`; if it is as it should be, remove \
+             ~/.local/state/agent/tools-proof.json; then run `agent boot`"
+        ),
+    )
+    .evidence(change.to_string())
+}
+
+/// A shim that doesn't lead to mise.
+pub(super) fn shim(shim: &Shim) -> Problem {
+    let path = shim.path.display();
+    match shim.wrong {
+        Wrong::Missing => Problem::new(
+            "shim-missing",
+            format!("the shim {path} is not there, and `mise reshim` doesn't make it"),
+            "look at the log for mise's reason, then run `agent boot`",
+        ),
+        Wrong::Foreign => Problem::new(
+            "shim-replaced",
+            format!("another file lies in place of the shim {path}"),
+            format!("move {path} away, then run `agent boot`"),
+        ),
+    }
 }

@@ -1,16 +1,185 @@
-//! The shortest way through the phase: nothing has changed, so nothing is run.
+//! The shortest way through the phase: nothing has changed, so nothing is run. And its other
+//! side: what was seen to be whole tells what has been lost.
 
-use super::Reconcile;
-use crate::tools::look::Seen;
+use super::{LOOK_TAKES, Reconcile, problems};
+use crate::engine::command::Log;
+use crate::journal::event::Tool;
+use crate::plan::Command;
+use crate::tools::look::{Request, Seen};
 use crate::tools::output::Listed;
+use crate::tools::proof::{self, Asked, Change, Damage, Shim, What, Whole, Wrong};
+use std::path::PathBuf;
 
 impl Reconcile<'_, '_> {
+    /// What the helper is asked. It knows of mise's variables what the plan gives, not what this
+    /// boot has found out: that follows from what the proof covers.
+    pub(super) fn request(&self, what: What) -> Request {
+        let work = self.work;
+        let decided = format!("{:?} {:?} {:?}", work.backends, work.baseline, work.install.argv);
+        Request {
+            places: work.places.clone(),
+            mise: work.install.argv.first().map_or("mise", String::as_str).into(),
+            variables: self.mise_variables(),
+            resume_import: matches!(what, What::Holds),
+            proof: Asked { decided, what },
+        }
+    }
+
     /// Is it proved that everything is as a boot left it that found everything in its place?
     /// Then what that boot said is said again.
-    pub(super) fn proved(&mut self, _seen: &Seen) -> bool {
-        false
+    pub(super) fn proved(&mut self, seen: &Seen) -> bool {
+        let Some((made, settled)) = &seen.proof.holds else {
+            let why = seen.proof.why.as_deref().unwrap_or("it could not be looked for");
+            self.log.say(&format!("no proof that nothing has changed: {why}"));
+            return false;
+        };
+        // The helper has seen to it; but what it says is the user's word.
+        if !settled.is_no_laxer_than(&self.mise_variables()) {
+            return false;
+        }
+        let since = jiff::Timestamp::from_second(*made).unwrap_or_default();
+        self.report.notes.push(format!(
+            "nothing has changed since {}: mise was not asked, {} tools are in place",
+            since.strftime("%F %T UTC"),
+            settled.tools.len()
+        ));
+        self.report.notes.extend(settled.notes.clone());
+        self.report.tools.clone_from(&settled.tools);
+        self.settled = settled.clone();
+        true
+    }
+
+    /// Lockfiles that mise passes over, with exit status 0.
+    pub(super) fn corrupt_locks(&mut self, seen: &Seen) {
+        let places = &self.work.places;
+        for lock in &seen.proof.locks {
+            let users = !lock.path.starts_with(&places.system_config);
+            let copy = users.then(|| proof::corrupt_copy(places, &lock.path));
+            self.problem(problems::lock_corrupt(lock, copy.as_deref()));
+        }
+    }
+
+    /// How things stand now that mise has done its work.
+    pub(super) async fn look_again(&mut self) -> proof::Seen {
+        let request = self.request(What::Again);
+        match self.cx.helper::<_, Seen>("tools", &request, true, LOOK_TAKES).await {
+            Ok(seen) => seen.proof,
+            Err(e) => {
+                self.log.say(&format!("the tools were not looked at again: {e:?}"));
+                proof::Seen::default()
+            }
+        }
+    }
+
+    /// The listed tools, as `NAME@VERSION`, that lost what they can't do without. What may not
+    /// matter is said, not repaired: without a network, an install by force takes away what
+    /// still works.
+    pub(super) fn broken(&mut self, again: &proof::Seen, tools: &[Listed]) -> Vec<String> {
+        let mut broken = Vec::new();
+        for damage in again.damaged.iter().filter(|d| tools.iter().any(|t| is_of(d, t))) {
+            let name = format!("{}@{}", damage.name, damage.version);
+            match damage.change {
+                Change::Broken(_) => {
+                    self.report.notes.push(format!("{name}: {}", damage.change));
+                    broken.push(name);
+                }
+                _ => self.problem(problems::tool_damaged(&name, &damage.change)),
+            }
+        }
+        broken
+    }
+
+    /// A tool that is still broken after its repair is not installed, whatever mise says.
+    pub(super) async fn believe_no_repair(&mut self, tools: &mut [Listed]) {
+        let again = self.look_again().await;
+        for tool in tools {
+            tool.tool.installed &= !again
+                .damaged
+                .iter()
+                .any(|d| matches!(d.change, Change::Broken(_)) && is_of(d, tool));
+        }
     }
 
     /// Keeps what this boot found, if there is nothing to complain of.
-    pub(super) async fn prove(&mut self, _seen: &Seen, _tools: &[Listed]) {}
+    pub(super) async fn prove(&mut self, seen: &Seen, again: proof::Seen, tools: &[Listed]) {
+        if !self.report.problems.is_empty() || tools.iter().any(|t| !t.tool.installed) {
+            return;
+        }
+        if let Some(why) = &again.inputs.unprovable {
+            self.report.notes.push(format!("mise is asked at every boot: {why}"));
+            return;
+        }
+        let changed = again.inputs.declares_other_than(&seen.proof.inputs);
+        if !changed.is_empty() {
+            self.log.say(&format!("no proof is kept; changed meanwhile: {}", changed.join(", ")));
+            return;
+        }
+        let Some(programs) = self.bin_paths().await else { return };
+        self.settled.tools = tools.iter().map(|t| t.tool.clone()).collect::<Vec<Tool>>();
+        let whole = Whole {
+            inputs: again.inputs,
+            paths: tools.iter().map(|t| t.path.clone()).collect(),
+            programs,
+            settled: self.settled.clone(),
+        };
+        let mut shims = self.keep(&whole).await;
+        if shims.iter().any(|s| s.wrong == Wrong::Missing) {
+            shims = self.reshim(&whole, &shims).await;
+        }
+        for shim in &shims {
+            self.problem(problems::shim(shim));
+        }
+    }
+
+    /// Has the proof made; returns the shims that stand against it.
+    async fn keep(&self, whole: &Whole) -> Vec<Shim> {
+        let request = self.request(What::Keep(Box::new(whole.clone())));
+        let kept = self.cx.helper::<_, Seen>("tools", &request, true, LOOK_TAKES).await;
+        let why = match kept {
+            Ok(seen) if seen.proof.kept => return Vec::new(),
+            Ok(Seen { proof, .. }) if !proof.shims.is_empty() => return proof.shims,
+            Ok(seen) => seen.proof.why.unwrap_or_default(),
+            Err(e) => format!("{e:?}"),
+        };
+        self.log.say(&format!("no proof is kept: {why}"));
+        Vec::new()
+    }
+
+    /// Has mise make the shims again.
+    async fn reshim(&mut self, whole: &Whole, shims: &[Shim]) -> Vec<Shim> {
+        let paths: Vec<String> = shims.iter().map(|s| s.path.display().to_string()).collect();
+        let made = self.exec(&self.mise(&["reshim"])).await;
+        let left = self.keep(whole).await;
+        if matches!(made, Ok(0)) && left.is_empty() {
+            self.report.notes.push(format!("shims made again: {}", paths.join(", ")));
+        }
+        left
+    }
+
+    /// The directories of programs, by mise's own word.
+    async fn bin_paths(&self) -> Option<Vec<PathBuf>> {
+        let mut log = Log::in_memory(self.log.path.clone()).ok()?;
+        let status = self.exec_into(&self.mise(&["bin-paths"]), &mut log).await;
+        let output = log.output();
+        // Warnings share the output with the list.
+        let paths = output.lines().filter(|l| l.starts_with('/')).map(PathBuf::from).collect();
+        if matches!(status, Ok(0)) {
+            return Some(paths);
+        }
+        self.log.say("no proof is kept: mise doesn't say where the programs are");
+        None
+    }
+
+    /// mise with other arguments than the plan's.
+    fn mise(&self, arguments: &[&str]) -> Command {
+        let mut command = self.work.list.clone();
+        command.argv.truncate(1);
+        command.argv.extend(arguments.iter().map(|a| (*a).to_owned()));
+        command
+    }
+}
+
+fn is_of(damage: &Damage, listed: &Listed) -> bool {
+    (&damage.name, &damage.version) == (&listed.tool.name, &listed.tool.version)
+        && damage.path == listed.path
 }
