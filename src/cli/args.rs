@@ -204,6 +204,8 @@ pub(super) enum InternalCommand {
     Home,
     /// Look at what lies on the disk about tools, as the sandbox user: JSON in, JSON out.
     Tools,
+    /// Check that tools are whole, as the sandbox user: JSON in, JSON out.
+    ToolsVerify,
     /// Record the end of a boot that died.
     Recover {
         /// What ended it.

@@ -26,6 +26,7 @@ pub(super) fn main(command: InternalCommand) -> u8 {
         InternalCommand::Storage => answer(volume::storage_helper),
         InternalCommand::Home => answer(volume::home_helper),
         InternalCommand::Tools => answer(tools::helper),
+        InternalCommand::ToolsVerify => answer(tools::verify_helper),
         InternalCommand::Recover { by, config } => {
             boot::recover(config.as_ref(), &by);
             0

@@ -1,34 +1,27 @@
 //! What the phase says in the end: each tool that is not there, with its reason.
 
+use super::repair::Standing;
 use super::{Reconcile, problems};
 use crate::journal::Problem;
 use crate::journal::event::Tool;
-use crate::tools::output::{self, Failure, Listed};
+use crate::tools::output;
 use std::fs;
 
 /// The image's own mise config, which every user's outranks.
 const SYSTEM_CONFIG: &str = "/etc/mise/config.toml";
 
 impl Reconcile<'_, '_> {
-    pub(super) fn judge(&mut self, tools: &[Listed], failure: Option<Failure>) {
-        let failed = failure.is_some();
-        let failure = failure.unwrap_or_default();
-        for problem in problems::of(&failure) {
+    pub(super) fn judge(&mut self, standing: Standing) {
+        let said = self.report.problems.len();
+        for problem in standing.failure.iter().flat_map(problems::of) {
             self.problem(problem);
         }
-        let named = |listed: &Listed| {
-            failure.tools.iter().any(|(n, _)| n.starts_with(&format!("{}@", listed.tool.name)))
-        };
-        for listed in tools.iter().filter(|t| !t.tool.installed) {
-            if !named(listed) {
-                self.problem(Problem::new(
-                    "tool-not-installed",
-                    format!("{}@{} is not installed", listed.tool.name, listed.tool.version),
-                    "see the log for mise's reason, then run `agent boot`",
-                ));
-            }
+        let absent = standing.tools.iter().filter(|t| !t.tool.installed);
+        // Where nobody could look, that has been said once for all.
+        for listed in absent.filter(|t| !standing.unseen && !standing.named(&t.tool.name)) {
+            self.problem(problems::absent(&listed.tool, standing.fault(listed)));
         }
-        if failed && self.report.problems.is_empty() {
+        if standing.failure.is_some() && self.report.problems.len() == said {
             self.problem(
                 Problem::new(
                     "mise-failed",
@@ -38,9 +31,9 @@ impl Reconcile<'_, '_> {
                 .evidence(self.last_words.clone()),
             );
         }
-        let mut all: Vec<Tool> = tools.iter().map(|l| l.tool.clone()).collect();
+        let mut all: Vec<Tool> = standing.tools.iter().map(|l| l.tool.clone()).collect();
         // mise leaves some of what it could not install out of its list.
-        for (name, _) in &failure.tools {
+        for (name, _) in standing.failure.iter().flat_map(|f| &f.tools) {
             let (name, version) = name.rsplit_once('@').unwrap_or((name, ""));
             if !all.iter().any(|t| t.name == name) {
                 all.push(Tool { name: name.into(), version: version.into(), installed: false });

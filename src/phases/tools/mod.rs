@@ -13,6 +13,7 @@ mod lock;
 mod policy;
 mod problems;
 mod proof;
+mod repair;
 
 use crate::engine::command::Log;
 use crate::engine::{Context, HelperError, Report, redact};
@@ -21,7 +22,6 @@ use crate::plan::{Command, ToolsWork};
 use crate::tools::look::{Request, Seen};
 use crate::tools::proof::Settled;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 /// What looking at the disk may take.
@@ -29,6 +29,8 @@ const LOOK_TAKES: Duration = Duration::from_secs(30);
 
 /// The helper `agent internal tools`.
 pub use crate::tools::look::helper;
+/// The helper `agent internal tools-verify`.
+pub use crate::tools::verify::helper as verify_helper;
 
 /// Reconciles the tools.
 pub async fn run(work: &ToolsWork, cx: &mut Context<'_>) -> Report {
@@ -82,21 +84,10 @@ impl Reconcile<'_, '_> {
             let trusted = self.plain(trust).await;
             self.or_stop(trusted)?;
         }
-        let installed = self.install(&self.work.install).await;
-        let failure = self.or_stop(installed)?;
-        let listed = self.list(failure.as_ref()).await;
-        let mut tools = self.or_stop(listed)?;
-        let emptied: Vec<String> = tools
-            .iter()
-            .filter(|t| t.tool.installed && !has_content(&t.path))
-            .map(|t| format!("{}@{}", t.tool.name, t.tool.version))
-            .collect();
-        if !emptied.is_empty() {
-            let repaired = self.repair(&emptied).await;
-            tools = self.or_stop(repaired)?;
-        }
-        self.denied(&seen, &tools);
-        self.judge(&tools, failure);
+        let standing = self.settle().await?;
+        self.denied(&seen, &standing.tools);
+        let tools = standing.tools.clone();
+        self.judge(standing);
         self.prove(&seen, &tools).await;
         Ok(())
     }
@@ -161,8 +152,4 @@ impl Reconcile<'_, '_> {
         self.settled.notes.push(note.clone());
         self.report.notes.push(note);
     }
-}
-
-fn has_content(path: &Path) -> bool {
-    path.read_dir().is_ok_and(|mut entries| entries.next().is_some())
 }
