@@ -48,6 +48,8 @@ mod secrecy;
 mod stop;
 mod terminal;
 mod tool_failures;
+mod tool_interrupted;
+mod tool_races;
 mod tool_repair;
 mod tools;
 mod volume_failures;
