@@ -58,12 +58,28 @@ fn moments() -> impl Iterator<Item = Duration> {
 const FORGET: &str = "rm -rf ~/.local/share/mise/installs ~/.local/share/mise/shims \
     ~/.cache/mise/npm-*/";
 
+/// The boot that has run, or one by hand after it, is well. Another only where the registry
+/// stalled: that is no end that a test is after.
+#[track_caller]
+pub(crate) fn completes(sandbox: &Sandbox, when: &str) -> Seen {
+    let mut seen = sandbox.settled();
+    for _ in 0..3 {
+        if seen.codes() != ["tool-network"] {
+            break;
+        }
+        sandbox.exec(&["agent", "boot"]);
+        seen = sandbox.status();
+    }
+    assert_eq!(seen.state(), "complete", "{when}: {}", sandbox.logs());
+    seen
+}
+
 /// A sandbox whose installer has everything in its store.
 #[track_caller]
 fn filled(volume: &Volume) -> Sandbox {
     seed(volume, ".config/mise/config.toml", MANIFEST);
     let sandbox = Recipe::on(volume).network().start(IDLE);
-    assert_eq!(sandbox.settled().state(), "complete", "{}", sandbox.logs());
+    completes(&sandbox, "at first");
     all_run(&sandbox, "at first");
     sandbox
 }
@@ -83,9 +99,8 @@ fn cut_off(sandbox: &Sandbox, whom: &str, moment: Duration) -> i32 {
 
 #[track_caller]
 fn is_mended(sandbox: &Sandbox, when: &str) {
-    let boot = sandbox.exec(&["agent", "boot"]);
-    assert_eq!(boot.status, 0, "{when}: {}", boot.stderr);
-    let seen = sandbox.status();
+    sandbox.exec(&["agent", "boot"]);
+    let seen = completes(sandbox, when);
     assert_eq!(claims_are_true(sandbox, &seen, when), TOOLS.len(), "{when}: {}", seen.summary());
 }
 
@@ -172,8 +187,7 @@ fn a_sandbox_killed_at_any_moment_of_its_installs_completes_at_the_next_start() 
         states.push(format!("{moment:?}: {claimed} whole"));
         drop(without);
         let with = Recipe::on(&volume).network().start(IDLE);
-        let seen = with.settled();
-        assert_eq!(seen.state(), "complete", "{when}: {}", with.logs());
+        let seen = completes(&with, &when);
         assert_eq!(claims_are_true(&with, &seen, &when), TOOLS.len(), "{when}");
     }
     println!("{}", states.join("\n"));
@@ -207,7 +221,7 @@ fn a_cut_off_install_whose_mark_is_lost_is_found_by_its_programs() {
     assert!(seen.problem("tool-network").contains("npm:typescript@5.6.3"));
     drop(without);
     let with = Recipe::on(&volume).network().start(IDLE);
-    assert_eq!(with.settled().state(), "complete", "{}", with.logs());
+    completes(&with, "with a network");
     all_run(&with, "mended");
 }
 
@@ -247,7 +261,7 @@ fn a_tool_that_is_whole_in_part_is_not_claimed_and_not_destroyed() {
     assert!(runs(&without, TOOLS[0].1, TOOLS[0].2), "{text}");
     drop(without);
     let with = Recipe::on(&volume).network().start(IDLE);
-    assert_eq!(with.settled().state(), "complete", "{}", with.logs());
+    completes(&with, "with a network");
     with.sh("test -s $(mise where npm:typescript)/node_modules/.bin/tsserver").good();
 }
 
@@ -333,21 +347,27 @@ fn an_install_cut_off_by_the_deadline_claims_only_what_is_there() {
     is_mended(&sandbox, "the lock is free");
 }
 
-/// mise says that it has installed a tool, and where; nothing is there.
+/// mise says that it has installed two tools, and where. Of one nothing is there, of the other
+/// the mark that its installation has not ended.
 #[test]
-fn a_tool_that_mise_lists_and_nobody_finds_is_named() {
+fn what_mise_lists_and_nobody_finds_is_named() {
     if !ready() {
         return;
     }
     let volume = Volume::new();
+    seed(&volume, ".cache/mise/npm-late/1/incomplete", "");
     let mise = r#"#!/bin/sh
-[ "$1" = ls ] && echo '{"npm:ghost": [{"version": "1", "installed": true, "install_path": "/home/iteron/ghost/1"}]}'
+tool() { echo "\"npm:$1\": [{\"version\": \"1\", \"installed\": true, \"install_path\": \"/home/iteron/npm-$1/1\"}]"; }
+[ "$1" = ls ] && echo "{$(tool ghost), $(tool late)}"
 exit 0
 "#;
     let image = Image::derived("COPY --chmod=755 mise /opt/mise", &[("mise", mise)]);
     let sandbox =
         Recipe::on(&volume).image(&image.name).env("AGENT__TOOLS__MISE", "/opt/mise").start(IDLE);
-    let (seen, text) = sandbox.expects("degraded", "tool-broken");
-    assert!(!seen.installed("npm:ghost"), "{text}");
+    let (seen, text) = sandbox.shows("degraded", "tool-unfinished");
+    assert!(!seen.installed("npm:ghost") && !seen.installed("npm:late"), "{text}");
     assert!(seen.problem("tool-broken").contains("No such file or directory"), "{text}");
+    assert!(seen.problem("tool-unfinished").contains("npm:late@1"), "{text}");
+    // Each was asked for once more, the one that is gone by force.
+    assert!(seen.notes().contains("installed again") && seen.notes().contains("waited for"));
 }

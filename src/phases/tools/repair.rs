@@ -159,7 +159,10 @@ impl Reconcile<'_, '_> {
             return Some(Vec::new());
         }
         let count = claims.len();
-        let request = Request { places: self.work.places.clone(), claims, bin_paths };
+        let variables = self.mise_variables();
+        let absolute =
+            |name: &str| Some(PathBuf::from(variables.get(name)?)).filter(|p| p.is_absolute());
+        let request = Request::new(&self.work.places, absolute, claims, bin_paths);
         let patience = limit.saturating_duration_since(Instant::now()).min(LOOK_TAKES);
         match self.cx.helper("tools-verify", &request, true, patience).await {
             Ok::<Vec<Verdict>, _>(verdicts) if verdicts.len() == count => Some(verdicts),

@@ -27,12 +27,35 @@ const NOT_MISES: &str = "system";
 /// What is asked of the helper.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
-    /// Where things lie.
-    pub places: Places,
+    /// mise's cache, which holds the marks of installations that have begun.
+    pub cache: PathBuf,
+    /// What lies below has shims: the image's tools have none of the user's.
+    pub installs: PathBuf,
+    /// The shims.
+    pub shims: PathBuf,
     /// The tools that mise calls installed.
     pub claims: Vec<Claim>,
     /// The directories of programs, as `mise bin-paths` prints them.
     pub bin_paths: Vec<PathBuf>,
+}
+
+impl Request {
+    /// The question about these tools, for a mise with these places; `variable` gives what its
+    /// environment says, if it is an absolute path.
+    pub fn new(
+        places: &Places,
+        variable: impl Fn(&str) -> Option<PathBuf>,
+        claims: Vec<Claim>,
+        bin_paths: Vec<PathBuf>,
+    ) -> Self {
+        Self {
+            cache: places.cache.clone(),
+            installs: variable("MISE_INSTALLS_DIR").unwrap_or_else(|| places.data.clone()),
+            shims: variable("MISE_SHIMS_DIR").unwrap_or_else(|| places.shims()),
+            claims,
+            bin_paths,
+        }
+    }
 }
 
 /// One tool that mise calls installed.
@@ -77,8 +100,7 @@ fn verdict(request: &Request, claim: &Claim) -> Verdict {
     if claim.version == NOT_MISES {
         return Verdict::Whole;
     }
-    let places = &request.places;
-    if marker(&places.cache, &claim.path).is_some_and(|m| m.exists()) {
+    if marker(&request.cache, &claim.path).is_some_and(|m| m.exists()) {
         return Verdict::Unfinished;
     }
     let path = claim.path.display();
@@ -98,10 +120,10 @@ fn verdict(request: &Request, claim: &Claim) -> Verdict {
     if !usable && !package.as_ref().is_some_and(|p| p.is_library) {
         return broken(format!("there is no program in {path}"), false);
     }
-    if !claim.path.starts_with(&places.data) {
+    if !claim.path.starts_with(&request.installs) {
         return Verdict::Whole;
     }
-    let shims = programs.whole.iter().map(|name| programs::fault(&places.shims().join(name)));
+    let shims = programs.whole.iter().map(|name| programs::fault(&request.shims.join(name)));
     let faults: Vec<String> = shims.flatten().collect();
     // Which files of an archive are its programs is mise's guess: there, one shim must do.
     let too_many = if package.is_some() { 1 } else { programs.whole.len() };
@@ -154,7 +176,8 @@ mod tests {
             // mise names the directory by its link.
             let bin = path.parent().unwrap().join("latest/node_modules/.bin");
             let claim = Claim { name: "npm:t".into(), version: "1".into(), path };
-            Self { dir, request: Request { places, claims: vec![claim], bin_paths: vec![bin] } }
+            let request = Request::new(&places, |_| None, vec![claim], vec![bin]);
+            Self { dir, request }
         }
 
         fn at(&self, path: &str) -> PathBuf {
@@ -250,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_shim_that_is_gone_or_leads_nowhere_is_told() {
-        let shim = |home: &Home| home.request.places.shims().join("t");
+        let shim = |home: &Home| home.request.shims.join("t");
         let told = |home: &Home| match home.verdict() {
             Verdict::Uncallable { why } => why,
             other => panic!("{other:?}"),
@@ -276,10 +299,10 @@ mod tests {
         symlink("nowhere", home.at("dangling")).unwrap();
         home.request.bin_paths = vec![home.at("")];
         assert!(matches!(home.verdict(), Verdict::Uncallable { .. }));
-        program(&home.request.places.shims().join("tool"), "mise");
+        program(&home.request.shims.join("tool"), "mise");
         assert_eq!(home.verdict(), Verdict::Whole);
-        fs::remove_dir_all(home.request.places.shims()).unwrap();
-        home.request.places.data = "/elsewhere".into();
+        fs::remove_dir_all(&home.request.shims).unwrap();
+        home.request.installs = "/elsewhere".into();
         assert_eq!(home.verdict(), Verdict::Whole);
     }
 
