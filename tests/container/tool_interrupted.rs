@@ -288,6 +288,13 @@ fn a_shim_that_is_in_anothers_place_is_named() {
     all_run(&sandbox, "the way is free");
 }
 
+#[track_caller]
+fn boots_full(sandbox: &Sandbox) -> Seen {
+    let boot = sandbox.exec(&["agent", "boot"]);
+    assert_eq!(boot.status, 2, "{}", boot.stderr);
+    sandbox.status()
+}
+
 /// A home in memory with so little room left that the install ends in its middle.
 #[test]
 fn a_volume_that_fills_up_is_told_and_the_boot_after_has_the_tool() {
@@ -307,9 +314,14 @@ fn a_volume_that_fills_up_is_told_and_the_boot_after_has_the_tool() {
             ! cat /dev/zero >~/filler; rm ~/room"
         );
         sandbox.sh(&fill).good();
-        let boot = sandbox.exec(&["agent", "boot"]);
-        assert_eq!(boot.status, 2, "{room} MiB: {}", boot.stderr);
-        let seen = sandbox.status();
+        let mut seen = boots_full(&sandbox);
+        // A registry that stalled is not what this is about.
+        for _ in 0..3 {
+            if !seen.codes().contains(&"tool-network".to_owned()) {
+                break;
+            }
+            seen = boots_full(&sandbox);
+        }
         let when = format!("{room} MiB left: {}", seen.summary());
         assert!(seen.codes().contains(&"tool-no-space".to_owned()), "{when}: {:?}", seen.codes());
         assert!(claims_are_true(&sandbox, &seen, &when) < TOOLS.len(), "{when}");
