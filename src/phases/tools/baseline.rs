@@ -5,10 +5,10 @@
 //! built without them, a newer config) is installed with no word of the user's config and
 //! linked on the volume by a process that is the user.
 
+use super::install::Listing;
 use super::{LOOK_TAKES, Reconcile, Stopped, problems};
 use crate::config::value::BaselineMode;
 use crate::engine::HelperError;
-use crate::engine::command::Log;
 use crate::journal::Problem;
 use crate::journal::event::Tool;
 use crate::plan::Command;
@@ -16,9 +16,8 @@ use crate::tools::baseline::make::{Made, Wanted};
 use crate::tools::baseline::{self, Linked, beside, tell, without_users_config};
 use crate::tools::look::Seen;
 use crate::tools::manifest::Declared;
-use crate::tools::output::{Failure, Listed, parse_list};
+use crate::tools::output::{Failure, Listed};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 impl Reconcile<'_, '_> {
     /// Checks the image's links, and installs what the image's config declares and the image
@@ -115,22 +114,8 @@ impl Reconcile<'_, '_> {
         except: &BTreeSet<String>,
     ) -> Result<(Vec<Listed>, Made), Stopped> {
         let list = hidden(&self.work.list);
-        let output = self.ask(&list).await?;
-        let json = output.find('{').zip(output.rfind('}')).and_then(|(a, b)| output.get(a..=b));
-        let listed = json.map(parse_list).and_then(Result::ok).ok_or_else(|| {
-            Problem::new(
-                "mise-list",
-                "mise cannot list the image's tools",
-                "look at /etc/mise/config.toml and run `agent boot`",
-            )
-            .evidence(crate::engine::excerpt(&output))
-        });
-        let listed = self.or_stop(listed)?;
-        let mut paths = list;
-        paths.argv.truncate(1);
-        paths.argv.push("bin-paths".into());
-        let directories = self.ask(&paths).await?;
-        let directories = directories.lines().filter(|l| l.starts_with('/')).map(PathBuf::from);
+        let listing = self.listing(&list, None, self.cx.limit).await;
+        let Listing { tools: listed, bin_paths: directories } = self.or_stop(listing)?;
         let mine = |name: &str| rest.iter().any(|d| d.name == name);
         let whole =
             |name: &str| listed.iter().filter(|l| l.tool.name == name).all(|l| l.tool.installed);
@@ -142,7 +127,7 @@ impl Reconcile<'_, '_> {
                 .filter(|l| l.tool.installed && mine(&l.tool.name))
                 .map(|l| (l.tool.name.clone(), l.tool.version.clone(), l.path.clone()))
                 .collect(),
-            directories: directories.collect(),
+            directories,
             except: except.clone(),
             ..self.wanted()
         };
@@ -238,15 +223,6 @@ impl Reconcile<'_, '_> {
             BaselineMode::Pinned => drop(all.splice(..0, baseline)),
             BaselineMode::Overridable => all.extend(baseline),
         }
-    }
-
-    /// What a command of mise's answers; its exit status is told by what is missing then.
-    async fn ask(&mut self, command: &Command) -> Result<String, Stopped> {
-        let log = Log::in_memory(self.log.path.clone()).map_err(|e| problems::no_log(&e));
-        let mut log = self.or_stop(log)?;
-        let asked = self.exec_into(command, &mut log).await;
-        self.or_stop(asked)?;
-        Ok(log.output())
     }
 }
 

@@ -1,35 +1,25 @@
 //! What the phase says in the end: each tool that is not there, with its reason.
 
+use super::repair::Standing;
 use super::{Reconcile, problems};
 use crate::journal::Problem;
 use crate::journal::event::Tool;
-use crate::tools::output::{self, Failure, Listed};
+use crate::tools::output;
 use std::fs;
 
 /// The image's own mise config, which every user's outranks.
 const SYSTEM_CONFIG: &str = "/etc/mise/config.toml";
 
 impl Reconcile<'_, '_> {
-    pub(super) fn judge(&mut self, tools: &[Listed], failure: Option<Failure>) {
-        let failed = failure.is_some();
-        let failure = failure.unwrap_or_default();
-        for problem in problems::of(&self.untold(&failure)) {
-            self.problem(problem);
-        }
-        let named = |listed: &Listed| {
-            failure.tools.iter().any(|(n, _)| n.starts_with(&format!("{}@", listed.tool.name)))
-        };
-        for listed in tools.iter().filter(|t| !t.tool.installed) {
-            if !named(listed) {
-                self.problem(Problem::new(
-                    "tool-not-installed",
-                    format!("{}@{} is not installed", listed.tool.name, listed.tool.version),
-                    "see the log for mise's reason, then run `agent boot`",
-                ));
-            }
-        }
-        if failed && self.report.problems.is_empty() {
-            self.problem(
+    pub(super) fn judge(&mut self, standing: &Standing) {
+        let failure = standing.failure.as_ref().map(|f| self.untold(f));
+        let mut reasons: Vec<Problem> = failure.iter().flat_map(problems::of).collect();
+        let absent = standing.tools.iter().filter(|t| !t.tool.installed);
+        // Where nobody could look, that has been said once for all.
+        let unnamed = absent.filter(|t| !standing.unseen && !standing.named(&t.tool.name));
+        reasons.extend(unnamed.map(|t| problems::absent(&t.tool, standing.fault(t))));
+        if standing.failure.is_some() && reasons.is_empty() && self.not_locked.is_empty() {
+            reasons.push(
                 Problem::new(
                     "mise-failed",
                     "mise install failed",
@@ -38,9 +28,12 @@ impl Reconcile<'_, '_> {
                 .evidence(self.last_words.clone()),
             );
         }
-        let mut all: Vec<Tool> = tools.iter().map(|l| l.tool.clone()).collect();
+        for problem in reasons {
+            self.problem(problem);
+        }
+        let mut all: Vec<Tool> = standing.tools.iter().map(|l| l.tool.clone()).collect();
         // mise leaves some of what it could not install out of its list.
-        for (name, _) in &failure.tools {
+        for (name, _) in standing.failure.iter().flat_map(|f| &f.tools) {
             let (name, version) = name.rsplit_once('@').unwrap_or((name, ""));
             if !all.iter().any(|t| t.name == name) {
                 all.push(Tool { name: name.into(), version: version.into(), installed: false });

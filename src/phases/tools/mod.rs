@@ -13,6 +13,7 @@ mod lock;
 mod policy;
 mod problems;
 mod proof;
+mod repair;
 mod sync;
 
 use crate::engine::command::Log;
@@ -22,7 +23,6 @@ use crate::plan::{Command, ToolsWork};
 use crate::tools::look::Seen;
 use crate::tools::proof::{Settled, What};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 /// What looking at the disk may take.
@@ -30,6 +30,8 @@ const LOOK_TAKES: Duration = Duration::from_secs(30);
 
 /// The helper `agent internal tools`.
 pub use crate::tools::look::helper;
+/// The helper `agent internal tools-verify`.
+pub use crate::tools::verify::helper as verify_helper;
 
 /// The helper `agent internal tools-links`.
 pub use crate::tools::baseline::make::make as links_helper;
@@ -97,28 +99,13 @@ impl Reconcile<'_, '_> {
             let trusted = self.plain(trust).await;
             self.or_stop(trusted)?;
         }
-        let installed = self.install(&self.work.install).await;
-        let failure = self.or_stop(installed)?;
-        // Before the list: what changes after it makes no proof.
-        let again = self.look_again().await;
-        let listed = self.list(failure.as_ref()).await;
-        let mut tools = self.or_stop(listed)?;
-        let mut damaged: Vec<String> = tools
-            .iter()
-            .filter(|t| t.tool.installed && !has_content(&t.path))
-            .map(|t| format!("{}@{}", t.tool.name, t.tool.version))
-            .collect();
-        damaged.extend(self.broken(&again, &tools));
-        damaged.sort();
-        damaged.dedup();
-        if !damaged.is_empty() {
-            let repaired = self.repair(&damaged).await;
-            tools = self.or_stop(repaired)?;
-            self.believe_no_repair(&mut tools).await;
+        let standing = self.settle().await?;
+        self.denied(&seen, &standing.tools);
+        for (name, change) in standing.losses() {
+            self.problem(problems::tool_damaged(&name, &change));
         }
-        self.denied(&seen, &tools);
-        self.judge(&tools, failure);
-        self.prove(&seen, again, &tools).await;
+        self.judge(&standing);
+        self.prove(&seen, standing).await;
         Ok(())
     }
 
@@ -179,8 +166,4 @@ impl Reconcile<'_, '_> {
         self.settled.notes.push(note.clone());
         self.report.notes.push(note);
     }
-}
-
-fn has_content(path: &Path) -> bool {
-    path.read_dir().is_ok_and(|mut entries| entries.next().is_some())
 }

@@ -2,9 +2,11 @@
 
 use crate::engine::{HelperError, excerpt};
 use crate::journal::Problem;
+use crate::journal::event::Tool;
 use crate::tools::manifest::ManifestError;
 use crate::tools::output::{Failure, Reason};
 use crate::tools::proof::{Change, Shim, Wrong};
+use crate::tools::verify::Verdict;
 use std::path::Path;
 
 /// What a SIGKILL most often is.
@@ -83,6 +85,33 @@ fn remedy(reason: Reason) -> (&'static str, String) {
         Reason::Other => ("mise-error", "correct the mise config, then run `agent boot`"),
     };
     (code, next.to_owned())
+}
+
+/// A tool that is not there, or not whole, and mise has no word about it.
+pub(super) fn absent(tool: &Tool, fault: Option<&Verdict>) -> Problem {
+    let name = format!("{}@{}", tool.name, tool.version);
+    match fault {
+        Some(Verdict::Broken { why, .. }) => Problem::new(
+            "tool-broken",
+            format!("{name} is not whole: {why}"),
+            format!("run `mise install --force {name}` with the network there, then `agent boot`"),
+        ),
+        Some(Verdict::Uncallable { why }) => Problem::new(
+            "tool-without-shim",
+            format!("{name} cannot be called by its name: {why}"),
+            "remove what stands in the shim's place, then run `agent boot`",
+        ),
+        Some(Verdict::Unfinished) => Problem::new(
+            "tool-unfinished",
+            format!("{name} is not installed: its installation has begun and not ended"),
+            "wait for the other `mise install`, then run `agent boot`",
+        ),
+        Some(Verdict::Whole) | None => Problem::new(
+            "tool-not-installed",
+            format!("{name} is not installed"),
+            "see the log for mise's reason, then run `agent boot`",
+        ),
+    }
 }
 
 /// A config file that is no TOML.

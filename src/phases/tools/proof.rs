@@ -1,14 +1,11 @@
 //! The shortest way through the phase: nothing has changed, so nothing is run. And its other
 //! side: what was seen to be whole tells what has been lost.
 
+use super::repair::Standing;
 use super::{LOOK_TAKES, Reconcile, problems};
-use crate::engine::command::Log;
-use crate::journal::event::Tool;
 use crate::plan::Command;
 use crate::tools::look::{Request, Seen};
-use crate::tools::output::Listed;
-use crate::tools::proof::{self, Asked, Change, Damage, Shim, What, Whole, Wrong};
-use std::path::PathBuf;
+use crate::tools::proof::{self, Asked, Shim, What, Whole, Wrong};
 
 impl Reconcile<'_, '_> {
     /// What the helper is asked. It knows of mise's variables what the plan gives, not what this
@@ -71,38 +68,11 @@ impl Reconcile<'_, '_> {
         }
     }
 
-    /// The listed tools, as `NAME@VERSION`, that lost what they can't do without. What may not
-    /// matter is said, not repaired: without a network, an install by force takes away what
-    /// still works.
-    pub(super) fn broken(&mut self, again: &proof::Seen, tools: &[Listed]) -> Vec<String> {
-        let mut broken = Vec::new();
-        for damage in again.damaged.iter().filter(|d| tools.iter().any(|t| is_of(d, t))) {
-            let name = format!("{}@{}", damage.name, damage.version);
-            match damage.change {
-                Change::Broken(_) => {
-                    self.report.notes.push(format!("{name}: {}", damage.change));
-                    broken.push(name);
-                }
-                _ => self.problem(problems::tool_damaged(&name, &damage.change)),
-            }
-        }
-        broken
-    }
-
-    /// A tool that is still broken after its repair is not installed, whatever mise says.
-    pub(super) async fn believe_no_repair(&mut self, tools: &mut [Listed]) {
-        let again = self.look_again().await;
-        for tool in tools {
-            tool.tool.installed &= !again
-                .damaged
-                .iter()
-                .any(|d| matches!(d.change, Change::Broken(_)) && is_of(d, tool));
-        }
-    }
-
     /// Keeps what this boot found, if there is nothing to complain of.
-    pub(super) async fn prove(&mut self, seen: &Seen, again: proof::Seen, tools: &[Listed]) {
-        if !self.report.problems.is_empty() || tools.iter().any(|t| !t.tool.installed) {
+    pub(super) async fn prove(&mut self, seen: &Seen, standing: Standing) {
+        let Standing { tools, again, bin_paths, .. } = standing;
+        let complete = self.report.tools.iter().all(|t| t.installed);
+        if !self.report.problems.is_empty() || !complete {
             return;
         }
         if let Some(why) = &again.inputs.unprovable {
@@ -114,12 +84,11 @@ impl Reconcile<'_, '_> {
             self.log.say(&format!("no proof is kept; changed meanwhile: {}", changed.join(", ")));
             return;
         }
-        let Some(programs) = self.bin_paths().await else { return };
-        self.settled.tools = tools.iter().map(|t| t.tool.clone()).collect::<Vec<Tool>>();
+        self.settled.tools.clone_from(&self.report.tools);
         let whole = Whole {
             inputs: again.inputs,
-            paths: tools.iter().map(|t| t.path.clone()).collect(),
-            programs,
+            tools: tools.into_iter().map(|t| (t.tool, t.path)).collect(),
+            programs: bin_paths,
             settled: self.settled.clone(),
         };
         let mut shims = self.keep(&whole).await;
@@ -156,20 +125,6 @@ impl Reconcile<'_, '_> {
         left
     }
 
-    /// The directories of programs, by mise's own word.
-    async fn bin_paths(&self) -> Option<Vec<PathBuf>> {
-        let mut log = Log::in_memory(self.log.path.clone()).ok()?;
-        let status = self.exec_into(&self.mise(&["bin-paths"]), &mut log).await;
-        let output = log.output();
-        // Warnings share the output with the list.
-        let paths = output.lines().filter(|l| l.starts_with('/')).map(PathBuf::from).collect();
-        if matches!(status, Ok(0)) {
-            return Some(paths);
-        }
-        self.log.say("no proof is kept: mise doesn't say where the programs are");
-        None
-    }
-
     /// mise with other arguments than the plan's.
     fn mise(&self, arguments: &[&str]) -> Command {
         let mut command = self.work.list.clone();
@@ -177,9 +132,4 @@ impl Reconcile<'_, '_> {
         command.argv.extend(arguments.iter().map(|a| (*a).to_owned()));
         command
     }
-}
-
-fn is_of(damage: &Damage, listed: &Listed) -> bool {
-    (&damage.name, &damage.version) == (&listed.tool.name, &listed.tool.version)
-        && damage.path == listed.path
 }

@@ -266,7 +266,8 @@ impl Reader {
         }
     }
 
-    /// The names in a directory, and where links lead.
+    /// The names in a directory, where links lead, and whether a program is there: links to the
+    /// image's tools answer without mise, so nobody else would miss what they lead to.
     fn names(&mut self, dir: &Path, hash: &mut Hash) {
         hash.put("dir", dir.as_os_str().as_bytes());
         for name in sorted(dir) {
@@ -276,6 +277,7 @@ impl Reader {
             }
             let target = fs::read_link(&path).unwrap_or_default();
             hash.put(&name, target.as_os_str().as_bytes());
+            hash.put("program", &[u8::from(is_program(&path).is_some())]);
         }
     }
 

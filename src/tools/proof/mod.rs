@@ -90,8 +90,8 @@ pub enum What {
 pub struct Whole {
     /// The inputs from before mise listed the tools.
     pub inputs: Inputs,
-    /// Where each tool is, in the order of `settled.tools`.
-    pub paths: Vec<PathBuf>,
+    /// The tools that mise lists, and where each is.
+    pub tools: Vec<(Tool, PathBuf)>,
     /// The directories of programs, by mise's own word (`mise bin-paths`).
     pub programs: Vec<PathBuf>,
     /// What the boot came to.

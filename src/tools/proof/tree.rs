@@ -6,6 +6,7 @@
 //! file that is overwritten in place, which is why programs are looked at one by one.
 
 use super::{Whole, changed, is_program};
+use crate::journal::event::Tool;
 use crate::tools::places::Places;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
@@ -233,12 +234,9 @@ pub(super) fn settled_prints(whole: &Whole, places: &Places) -> Result<Vec<Print
 }
 
 fn prints(whole: &Whole, places: &Places) -> Result<Vec<Print>, String> {
-    let tools = &whole.settled.tools;
-    if tools.len() != whole.paths.len() {
-        return Err("not every tool has a path".into());
-    }
+    let tools = &whole.tools;
     let limit = (DIRECTORIES / tools.len().max(1)).clamp(AT_LEAST, OF_ONE);
-    let print = |(tool, path): (&crate::journal::event::Tool, &PathBuf)| {
+    let print = |(tool, path): &(Tool, PathBuf)| {
         let gone = || format!("{}@{} is not there", tool.name, tool.version);
         if under_way(path, places) {
             return Err(format!("{}@{} is being installed", tool.name, tool.version));
@@ -258,7 +256,7 @@ fn prints(whole: &Whole, places: &Places) -> Result<Vec<Print>, String> {
         let (name, version) = (tool.name.clone(), tool.version.clone());
         Ok(Print { name, version, listed, path, dirs, programs })
     };
-    tools.iter().zip(&whole.paths).map(print).collect()
+    tools.iter().map(print).collect()
 }
 
 /// The directories from `tool` down, nearest first, at most `limit`. Links are not followed.
@@ -330,7 +328,6 @@ fn started_by(tool: &Path, below: &Path, program: &Path) -> Option<PathBuf> {
 mod tests {
     use super::*;
     use crate::journal::event::Tool;
-    use crate::tools::proof::Settled;
     use std::os::unix::fs::PermissionsExt;
 
     const WRAPPER: &str = "#!/bin/sh\nbasedir=$(dirname \"$0\")\nif [ -x \"$basedir/node\" ]; then\n  \
@@ -353,9 +350,8 @@ mod tests {
         }
         fs::set_permissions(bin.join("x"), fs::Permissions::from_mode(0o755)).unwrap();
         let places = Places::of(home, |_| None);
-        let tools = vec![Tool { name: "npm:x".into(), version: "1".into(), installed: true }];
-        let settled = Settled { tools, ..Settled::default() };
-        let whole = Whole { paths: vec![tool], programs: vec![bin], settled, ..Whole::default() };
+        let x = Tool { name: "npm:x".into(), version: "1".into(), installed: true };
+        let whole = Whole { tools: vec![(x, tool)], programs: vec![bin], ..Whole::default() };
         (places, whole)
     }
 
@@ -364,7 +360,7 @@ mod tests {
         let (places, whole) = installed(tmp.path());
         std::thread::sleep(STILL);
         let print = settled_prints(&whole, &places).unwrap().remove(0);
-        let path = whole.paths[0].clone();
+        let path = whole.tools[0].1.clone();
         (tmp, places, print, path)
     }
 
@@ -433,7 +429,7 @@ mod tests {
         let began = SystemTime::now();
         settled_prints(&whole, &places).unwrap();
         assert!(began.elapsed().unwrap() >= STILL);
-        let file = fs::File::open(&whole.paths[0]).unwrap();
+        let file = fs::File::open(&whole.tools[0].1).unwrap();
         file.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
         assert!(settled_prints(&whole, &places).is_err(), "the future never comes");
     }
