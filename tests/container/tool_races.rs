@@ -111,7 +111,13 @@ fn a_tool_is_removed_while_the_boot_installs() {
             let when = format!("{how} after {pause} s: {} {}", seen.summary(), seen.notes());
             assert!([0, 2].contains(&boot), "{when}");
             // By its own word the boot was well: so it is, unless the removal came after.
-            assert_eq!(boot == 0, seen.installed("npm:typescript"), "{when}");
+            // One that works and has lost something beside its programs is told, and left to
+            // its user: an install by force takes away what still works.
+            let lost = seen.codes().iter().any(|code| code == "tool-damaged");
+            assert_eq!(boot == 0, seen.installed("npm:typescript") && !lost, "{when}");
+            if lost {
+                sandbox.exec(&["mise", "install", "--force", "npm:typescript@5.6.3"]).good();
+            }
             assert_eq!(sandbox.exec(&["agent", "boot"]).status, 0, "{when}");
             assert!(tsc_runs(&sandbox), "{when}");
         }

@@ -96,7 +96,7 @@ pub(super) fn absent(tool: &Tool, fault: Option<&Verdict>) -> Problem {
             format!("{name} is not whole: {why}"),
             format!("run `mise install --force {name}` with the network there, then `agent boot`"),
         ),
-        Some(Verdict::Uncallable { why }) => Problem::new(
+        Some(Verdict::Uncallable { why, .. }) => Problem::new(
             "tool-without-shim",
             format!("{name} cannot be called by its name: {why}"),
             "remove what stands in the shim's place, then run `agent boot`",

@@ -5,6 +5,7 @@ use super::repair::Standing;
 use super::{LOOK_TAKES, Reconcile, problems};
 use crate::plan::Command;
 use crate::tools::look::{Request, Seen};
+use crate::tools::policy;
 use crate::tools::proof::{self, Asked, Shim, What, Whole, Wrong};
 
 impl Reconcile<'_, '_> {
@@ -12,7 +13,11 @@ impl Reconcile<'_, '_> {
     /// boot has found out: that follows from what the proof covers.
     pub(super) fn request(&self, what: What) -> Request {
         let work = self.work;
-        let decided = format!("{:?} {:?} {:?}", work.backends, work.baseline, work.install.argv);
+        // What the sandbox was started with is compared with the policy, and told.
+        let given = [policy::DENIED, policy::PLUGINS].map(std::env::var_os);
+        let path = &self.cx.facts.image_path;
+        let argv = &work.install.argv;
+        let decided = format!("{:?} {:?} {argv:?} {given:?} {path}", work.backends, work.baseline);
         Request {
             places: work.places.clone(),
             mise: work.install.argv.first().map_or("mise", String::as_str).into(),

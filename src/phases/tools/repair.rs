@@ -231,7 +231,7 @@ impl Tried {
         if let Some(names) = news(&mut self.forced, lost) {
             return Some(Remedy::Force(names));
         }
-        let mute = faulty(|v| matches!(v, Verdict::Uncallable { .. }));
+        let mute = faulty(|v| matches!(v, Verdict::Uncallable { foreign: false, .. }));
         if !mute.is_empty() && !self.reshimmed {
             self.reshimmed = true;
             return Some(Remedy::Reshim);
@@ -314,7 +314,7 @@ mod tests {
     }
 
     fn mute() -> Option<Verdict> {
-        Some(Verdict::Uncallable { why: "x".into() })
+        Some(Verdict::Uncallable { why: "x".into(), foreign: false })
     }
 
     fn names(list: &[&str]) -> Vec<String> {

@@ -88,6 +88,8 @@ pub enum Verdict {
     Uncallable {
         /// What is wrong with the shim.
         why: String,
+        /// Somebody's file lies in its place, which neither mise nor the agent takes away.
+        foreign: bool,
     },
 }
 
@@ -123,13 +125,24 @@ fn verdict(request: &Request, claim: &Claim) -> Verdict {
     if !claim.path.starts_with(&request.installs) {
         return Verdict::Whole;
     }
-    let shims = programs.whole.iter().map(|name| programs::fault(&request.shims.join(name)));
-    let faults: Vec<String> = shims.flatten().collect();
+    let shims = programs.whole.iter().map(|name| request.shims.join(name));
+    let faults: Vec<_> =
+        shims.filter_map(|s| Some((programs::fault(&s)?, in_the_way(&s)))).collect();
     // Which files of an archive are its programs is mise's guess: there, one shim must do.
     let too_many = if package.is_some() { 1 } else { programs.whole.len() };
     match faults.into_iter().nth(too_many.saturating_sub(1)) {
-        Some(why) => Verdict::Uncallable { why },
+        Some((why, foreign)) => Verdict::Uncallable { why, foreign },
         None => Verdict::Whole,
+    }
+}
+
+/// Does somebody's file lie where a shim should be? An empty file is nobody's: nothing is lost
+/// with it, but mise would leave it there, so it is removed.
+fn in_the_way(shim: &Path) -> bool {
+    match shim.symlink_metadata() {
+        Ok(m) if m.is_file() && m.len() == 0 => std::fs::remove_file(shim).is_err(),
+        Ok(m) => !m.is_symlink(),
+        Err(_) => false,
     }
 }
 
@@ -275,7 +288,7 @@ mod tests {
     fn a_shim_that_is_gone_or_leads_nowhere_is_told() {
         let shim = |home: &Home| home.request.shims.join("t");
         let told = |home: &Home| match home.verdict() {
-            Verdict::Uncallable { why } => why,
+            Verdict::Uncallable { why, .. } => why,
             other => panic!("{other:?}"),
         };
         let home = Home::new();
