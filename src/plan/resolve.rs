@@ -10,6 +10,7 @@ use crate::config::value::{BaselineMode, Span, ToolsMode};
 use crate::config::{Config, Volume};
 use crate::journal::Problem;
 use crate::stub::payload;
+use crate::tools::places::Places;
 use crate::tools::policy;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -186,7 +187,11 @@ fn tools(config: &Config, facts: &Facts) -> Work {
     // Left to itself the npm backend spends 70 s on a network that is away; the agent
     // retries by itself, with a cap.
     let default = BTreeMap::from([("npm_config_fetch_retries".into(), "0".into())]);
-    let environment = Environment { pass, default, set: user_variables(config, facts) };
+    let mut set = user_variables(config, facts);
+    // mise starts programs while it installs (node, npm). By a shim of the user's it would start
+    // itself and wait for itself.
+    set.insert("PATH".into(), image_path(&facts.image_path, &facts.user.home, &facts.places));
+    let environment = Environment { pass, default, set };
     let command = |arguments: &[&str]| Command {
         argv: std::iter::once(mise.as_str())
             .chain(arguments.iter().copied())
@@ -288,6 +293,20 @@ pub fn user_variables(config: &Config, facts: &Facts) -> BTreeMap<String, String
     set
 }
 
+/// A PATH without what the user can put programs into, and without the links to the image's
+/// tools: where the image's own programs are.
+pub fn image_path(path: &str, home: &Path, places: &Places) -> String {
+    let layers = [
+        home.join(".local/bin"),
+        places.shims(),
+        places.volume_links(),
+        places.image_links.clone(),
+    ];
+    let own =
+        path.split(':').filter(|p| !p.is_empty() && !layers.iter().any(|l| Path::new(p) == l));
+    own.collect::<Vec<_>>().join(":")
+}
+
 /// The user's programs; the baseline and the user's tools, the one first that the
 /// configuration puts first; then the image's.
 fn search_path(config: &Config, facts: &Facts) -> String {
@@ -320,7 +339,6 @@ fn search_path(config: &Config, facts: &Facts) -> String {
 pub(crate) mod tests {
     use super::super::facts::{Instance, Payload, SandboxUser};
     use super::*;
-    use crate::tools::places::Places;
 
     pub(crate) fn facts() -> Facts {
         Facts {
@@ -357,11 +375,12 @@ pub(crate) mod tests {
         assert_eq!(tools.install.argv, ["/usr/local/bin/mise", "install"]);
         assert!(tools.trust.is_none());
         assert_eq!(
-            tools.install.environment.set["PATH"],
+            user_variables(&Config::default(), &facts())["PATH"],
             "/home/iteron/.local/bin:/home/iteron/.local/share/agent/baseline/bin:\
              /usr/local/share/agent/baseline/bin:/home/iteron/.local/share/mise/shims:\
              /usr/local/bin:/usr/bin:/bin"
         );
+        assert_eq!(tools.install.environment.set["PATH"], "/usr/local/bin:/usr/bin:/bin");
         let denied = &tools.install.environment.set["MISE_DISABLE_BACKENDS"];
         assert!(denied.split(',').any(|b| b == "core") && !denied.split(',').any(|b| b == "npm"));
         assert!(matches!(plan.phases[2].work, Work::NoScript { .. }));

@@ -10,7 +10,7 @@ use super::policy::installed;
 use super::proof;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is asked of the helper.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -36,6 +36,12 @@ pub struct Seen {
     pub system: Option<Manifest>,
     /// The user's.
     pub user: Option<Manifest>,
+    /// The other configs that mise reads for all directories: `conf.d` and what is local.
+    #[serde(default)]
+    pub more_of_system: Vec<Manifest>,
+    /// The same of the user's.
+    #[serde(default)]
+    pub more_of_user: Vec<Manifest>,
     /// What became of an import that was cut off.
     #[serde(default)]
     pub sync: super::sync::Seen,
@@ -75,8 +81,31 @@ pub fn helper(request: &Request) -> Seen {
     };
     let system = read(request.places.system_manifest());
     let user = read(request.places.user_manifest());
+    let mut others = |dir: &Path| others(dir).into_iter().filter_map(&mut read).collect();
+    let more_of_system = others(&request.places.system_config);
+    let more_of_user = others(&request.places.config);
     let policy = installed::look(request);
     let lock = lock::look(&request.places, &request.variables);
     let baseline = baseline::look(request);
-    Seen { system, user, policy, lock, baseline, ..seen }
+    Seen { system, user, more_of_system, more_of_user, policy, lock, baseline, ..seen }
+}
+
+impl Seen {
+    /// Every config that holds for all directories, the image's first.
+    pub fn manifests(&self) -> impl Iterator<Item = &Manifest> {
+        let system = self.system.iter().chain(&self.more_of_system);
+        system.chain(&self.user).chain(&self.more_of_user)
+    }
+}
+
+/// What mise reads in a directory of configuration beside `config.toml`.
+fn others(dir: &Path) -> Vec<PathBuf> {
+    /// Nobody has more parts than this.
+    const PARTS: usize = 64;
+    let entries = dir.join("conf.d").read_dir().into_iter().flatten().flatten();
+    let mut parts: Vec<PathBuf> = entries.map(|e| e.path()).take(PARTS).collect();
+    parts.retain(|p| p.extension().is_some_and(|e| e == "toml"));
+    parts.sort();
+    let local = ["config.local.toml", "mise.toml", "mise.local.toml"].map(|name| dir.join(name));
+    parts.into_iter().chain(local).collect()
 }

@@ -50,6 +50,7 @@ mod terminal;
 mod tool_baseline;
 mod tool_drift;
 mod tool_failures;
+mod tool_interpreter;
 mod tool_interrupted;
 mod tool_locks;
 mod tool_policy;

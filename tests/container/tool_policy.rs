@@ -190,7 +190,7 @@ fn what_mise_itself_starts_has_a_users_variables_and_the_next_boot_tells() {
     scene.sandbox.restart();
     let (seen, _) = scene.sandbox.expects("degraded", "tool-backend-denied");
     let problem = seen.problem("tool-backend-denied");
-    assert!(problem.contains("oldplug 1.0.0 was installed by asdf"), "{problem}");
+    assert!(problem.contains("oldplug 1.0.0 is there by asdf"), "{problem}");
 }
 
 #[test]
@@ -271,6 +271,59 @@ fn an_alias_leads_to_no_denied_backend() {
     scene.refuses("mise install", "semver/1.0.0");
 }
 
+/// A variable that is set outranks every config, the image's too.
+#[test]
+fn a_profile_that_sets_the_variables_is_loose_at_once_and_the_next_boot_tells() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    let scene = Scene::set(&volume, "");
+    let set = "echo 'export MISE_DISABLE_BACKENDS= MISE_PLUGINS_DIR=$HOME/.local/share/mise/plugins' >>~/.profile";
+    scene.sandbox.sh(set).good();
+    scene.sandbox.exec(&["bash", "-lc", "cd; mise install oldplug@1.0.0"]).good();
+    assert_eq!(scene.installed(), ["oldplug/1.0.0"]);
+    scene.sandbox.restart();
+    let (seen, _) = scene.sandbox.expects("degraded", "tool-backend-denied");
+    assert!(seen.problem("tool-backend-denied").contains("oldplug 1.0.0 is there by asdf"));
+}
+
+/// What no install made: a directory of the user's under the name of a denied backend.
+#[test]
+fn what_a_user_links_as_a_tool_is_told_at_the_next_boot() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    let scene = Scene::set(&volume, "");
+    let link = "mkdir -p ~/ln/bin; printf '#!/bin/sh\\necho linked\\n' >~/ln/bin/lnk; chmod +x ~/ln/bin/lnk
+        cd; mise link cargo:evil@1.0.0 ~/ln && mise x cargo:evil@1.0.0 -- lnk";
+    assert_eq!(scene.sandbox.sh(link).good(), "linked\n", "it can't be prevented");
+    scene.sandbox.restart();
+    let (seen, _) = scene.sandbox.expects("degraded", "tool-backend-denied");
+    assert!(seen.problem("tool-backend-denied").contains("cargo:evil 1.0.0 is there by cargo"));
+}
+
+#[test]
+fn what_a_part_of_the_users_config_says_is_told_too() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    let scene = Scene::set(&volume, "");
+    let part = "mkdir -p ~/.config/mise/conf.d; cd ~/.config/mise
+        printf '[settings]\\ndisable_backends = []\\n[env]\\nMISE_DISABLE_BACKENDS = \"\"\\n' >conf.d/x.toml
+        cp conf.d/x.toml config.local.toml";
+    scene.sandbox.sh(part).good();
+    let policy = scene.sandbox.exec(&["agent", "tools", "policy"]).good();
+    for file in ["conf.d/x.toml", "config.local.toml"] {
+        assert!(policy.lines().any(|l| l.contains(file) && l.contains("DISAGREES")), "{policy}");
+    }
+    scene.sandbox.restart();
+    let notes = scene.sandbox.settled().notes();
+    assert!(notes.contains("conf.d/x.toml sets MISE_DISABLE_BACKENDS in [env]"), "{notes}");
+}
+
 /// What can't be prevented for the shell that does it: the variable is the user's to unset.
 /// The image's own config is then still there; a user's config outranks that. The next boot
 /// names what came of it, and its next step mends it.
@@ -295,8 +348,8 @@ fn a_shell_that_unsets_the_variables_is_loose_and_the_next_boot_tells() {
     assert_eq!(scene.sandbox.exec(&["oldplug"]).good(), "came by asdf\n", "its shim runs it");
     scene.sandbox.restart();
     let (seen, text) = scene.sandbox.expects("degraded", "tool-backend-denied");
-    assert!(seen.problem("tool-backend-denied").contains("oldplug 1.0.0 was installed by asdf"));
-    assert_eq!(text.matches("oldplug 1.0.0 was installed").count(), 2, "once, and on top: {text}");
+    assert!(seen.problem("tool-backend-denied").contains("oldplug 1.0.0 is there by asdf"));
+    assert_eq!(text.matches("oldplug 1.0.0 is there").count(), 2, "once, and on top: {text}");
     assert!(text.contains("mise uninstall --all oldplug"), "{text}");
     scene.sandbox.sh("cd; mise uninstall --all oldplug; rm ~/.config/mise/config.toml").good();
     assert!(scene.installed().is_empty());

@@ -2,7 +2,7 @@
 
 use super::super::print;
 use super::surveyed;
-use crate::plan::Facts;
+use crate::plan::{self, Facts};
 use crate::tools::baseline::make::{Wanted, make};
 use crate::tools::baseline::{self, Links, beside, programs, without_users_config};
 use crate::tools::look::{self, Request};
@@ -117,6 +117,7 @@ fn link(mise: Option<&PathBuf>, into: &Path, config: Option<&PathBuf>) -> Result
             .map(|l| (l.tool.name.clone(), l.tool.version.clone(), l.path.clone()))
             .collect(),
         directories: answers.directories,
+        interpreters: interpreters(&facts),
         ..Wanted::default()
     });
     if let Some(why) = made.error {
@@ -219,6 +220,12 @@ fn check(at: Option<&Path>, config: Option<&PathBuf>) -> Result<u8, u8> {
 fn versions(links: &Links, name: &str) -> String {
     let of = links.tools().iter().filter(|t| t.name == *name);
     of.map(|t| t.version.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Where the image's own programs are.
+fn interpreters(facts: &Facts) -> Vec<PathBuf> {
+    let own = plan::image_path(&facts.image_path, &facts.user.home, &facts.places);
+    own.split(':').map(PathBuf::from).collect()
 }
 
 /// What answers to each program's name, and what of the user's it answers instead of.

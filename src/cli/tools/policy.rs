@@ -123,9 +123,9 @@ impl Desk {
             ..look::Request::default()
         };
         let seen: Seen = self.ask("tools", &request, look::helper)?;
-        let manifests = [(Source::Image, &seen.system), (Source::User, &seen.user)];
-        let manifests: Vec<_> =
-            manifests.into_iter().filter_map(|(s, m)| Some((s, m.as_ref()?))).collect();
+        let image = seen.system.iter().chain(&seen.more_of_system).map(|m| (Source::Image, m));
+        let user = seen.user.iter().chain(&seen.more_of_user).map(|m| (Source::User, m));
+        let manifests: Vec<_> = image.chain(user).collect();
         let mut plugins = seen.policy.plugins.clone();
         plugins.extend(manifests.iter().flat_map(|(_, m)| backends::foreign(m)));
         plugins.sort();
@@ -146,6 +146,7 @@ impl Desk {
             mise,
             drift: self.undecided(&found.backends, given),
             allowed: self.allowed.clone(),
+            unknown: backends::unknown(&self.allowed, &found.backends, &plugins),
             found,
             plugins,
             claims: said,

@@ -11,13 +11,14 @@ use crate::config::value::BaselineMode;
 use crate::engine::HelperError;
 use crate::journal::Problem;
 use crate::journal::event::Tool;
-use crate::plan::Command;
+use crate::plan::{self, Command};
 use crate::tools::baseline::make::{Made, Wanted};
 use crate::tools::baseline::{self, Linked, beside, tell, without_users_config};
 use crate::tools::look::Seen;
 use crate::tools::manifest::Declared;
 use crate::tools::output::{Failure, Listed};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 impl Reconcile<'_, '_> {
     /// Checks the image's links, and installs what the image's config declares and the image
@@ -43,7 +44,10 @@ impl Reconcile<'_, '_> {
             let on_volume = self.on_volume(&rest, except).await?;
             linked.extend(on_volume.into_iter().filter(|t| rest.iter().any(|d| d.name == t.name)));
         } else if links.volume.present {
-            self.make(&self.wanted()).await?;
+            let made = self.make(&self.wanted()).await?;
+            if let Some(why) = made.error {
+                self.problem(links_stay(&self.work.places.volume_links(), why));
+            }
         }
         self.report.tools = linked
             .iter()
@@ -136,7 +140,13 @@ impl Reconcile<'_, '_> {
     }
 
     fn wanted(&self) -> Wanted {
-        Wanted { dir: beside(&self.work.places.volume_links()), ..Wanted::default() }
+        let facts = &self.cx.facts;
+        let own = plan::image_path(&facts.image_path, &facts.user.home, &self.work.places);
+        Wanted {
+            dir: beside(&self.work.places.volume_links()),
+            interpreters: own.split(':').map(Into::into).collect(),
+            ..Wanted::default()
+        }
     }
 
     /// Has the links made by a process that is the user.
@@ -224,6 +234,16 @@ impl Reconcile<'_, '_> {
             BaselineMode::Overridable => all.extend(baseline),
         }
     }
+}
+
+/// Links of an older boot, or somebody's, that stand before the image's.
+fn links_stay(links: &Path, why: String) -> Problem {
+    Problem::new(
+        "baseline-not-linked",
+        format!("{} stands before the image's links and cannot be removed", links.display()),
+        "make that directory writable for the sandbox user, or remove it; then run `agent boot`",
+    )
+    .evidence(why)
 }
 
 /// A command that sees the image's config alone.

@@ -22,9 +22,8 @@ impl Reconcile<'_, '_> {
     pub(super) async fn policy(&mut self, seen: &Seen) -> Result<(), Stopped> {
         let Some(allowed) = self.work.backends.clone() else { return Ok(()) };
         let given = std::env::var(DENIED).ok().map(|value| backends::list(&value));
-        let plugins: Vec<String> = [&seen.system, &seen.user]
-            .into_iter()
-            .flatten()
+        let plugins: Vec<String> = seen
+            .manifests()
             .flat_map(backends::foreign)
             .chain(seen.policy.plugins.clone())
             .collect();
@@ -57,7 +56,7 @@ impl Reconcile<'_, '_> {
 
     /// What configs say that either stops mise or reaches others than mise.
     fn loosening(&mut self, seen: &Seen, allowed: &[String]) {
-        for manifest in [&seen.system, &seen.user].into_iter().flatten() {
+        for manifest in seen.manifests() {
             let path = manifest.path.display();
             for name in
                 manifest.variables.iter().filter(|n| [DENIED, PLUGINS].contains(&n.as_str()))
@@ -219,11 +218,11 @@ fn installed_by_denied(installed: &Installed) -> Problem {
     Problem::new(
         "tool-backend-denied",
         format!(
-            "{name} {} was installed by {backend}, which is not allowed, and its shim runs it",
+            "{name} {} is there by {backend}, which is not allowed, and mise runs it",
             versions.join(", ")
         ),
         format!(
-            "run `mise uninstall --all {name}`, and take it out of the mise config (`mise unuse -g {name}`)"
+            "run `mise uninstall --all {name}`, and take it out of the mise config (`mise unuse -g {name}`; an entry with `path:` by hand)"
         ),
     )
 }

@@ -6,13 +6,16 @@
 //! first has it, as with mise itself.
 
 use super::{LINKS, Linked, Links, Program, RECORD, Record, SCHEMA, programs, runnable};
-use crate::sys::replace;
+use crate::sys::{files, replace};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+
+/// How much of a script is read to find what runs it, in bytes.
+const HEAD: u64 = 4096;
 
 /// What is to be linked.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -25,6 +28,10 @@ pub struct Wanted {
     pub tools: Vec<(String, String, PathBuf)>,
     /// The directories of programs that mise names, in its order.
     pub directories: Vec<PathBuf>,
+    /// Where the image's own programs are, in order: what a linked script is run by is found
+    /// there and linked too, or a tool of the user's with a program `node` would run it.
+    #[serde(default)]
+    pub interpreters: Vec<PathBuf>,
     /// Names that are served elsewhere and not linked here.
     pub except: BTreeSet<String>,
 }
@@ -102,6 +109,14 @@ fn found(wanted: &Wanted, made: &mut Made) -> Record {
                 }
             }
         }
+        let run_by: BTreeSet<String> =
+            own.iter().filter_map(|p| interpreter(&p.leads_to)).collect();
+        for program in run_by.iter().filter_map(|name| on_path(&wanted.interpreters, name)) {
+            if !wanted.except.contains(&program.name) && !owner.contains_key(&program.name) {
+                owner.insert(program.name.clone(), name.clone());
+                own.push(program);
+            }
+        }
         linked.push(Linked { name: name.clone(), version: version.clone(), programs: own });
     }
     let there = |name: &String| linked.iter().any(|t| t.name == *name);
@@ -123,6 +138,30 @@ fn executables(directory: &Path) -> Vec<Program> {
         .collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
+}
+
+/// The program on PATH that a script is run by: `#!/usr/bin/env NAME`, or the `exec NAME "…` of
+/// the small scripts that npm's installers write. What is no such script runs by itself.
+fn interpreter(program: &Path) -> Option<String> {
+    let mut head = Vec::new();
+    files::open_regular(program).ok()?.take(HEAD).read_to_end(&mut head).ok()?;
+    let head = String::from_utf8_lossy(&head);
+    let first = head.lines().next()?.strip_prefix("#!")?.trim();
+    let named = match first.split_once("/env ") {
+        Some((_, name)) => name.trim().to_owned(),
+        None => {
+            let start =
+                |l: &str| Some(l.trim().strip_prefix("exec ")?.split_once(' ')?.0.to_owned());
+            head.lines().filter_map(start).find(|name| !name.contains(['/', '"', '$']))?
+        }
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'+');
+    (!named.is_empty() && named.bytes().all(plain)).then_some(named)
+}
+
+fn on_path(directories: &[PathBuf], name: &str) -> Option<Program> {
+    let found = directories.iter().map(|d| d.join(name)).find(|p| runnable(p).is_ok())?;
+    Some(Program { name: name.to_owned(), leads_to: found })
 }
 
 /// Writes record and links into a new directory and puts it in place of `dir`.

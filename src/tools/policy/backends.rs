@@ -25,6 +25,13 @@ pub fn denied<'a>(allowed: &[String], more: impl IntoIterator<Item = &'a str>) -
         .collect()
 }
 
+/// Allowed names that no release of mise, not the one that `listed` these, and no plugin has:
+/// most likely a slip of the pen, and it lets plugins in.
+pub fn unknown(allowed: &[String], listed: &[String], plugins: &[String]) -> Vec<String> {
+    let is = |n: &&String| KNOWN.contains(&n.as_str()) || listed.contains(n) || plugins.contains(n);
+    allowed.iter().filter(|n| !is(n)).cloned().collect()
+}
+
 /// May a plugin resolve anything? Plugins are run by these two backends, or are backends
 /// under their own names.
 pub fn plugins_allowed(allowed: &[String]) -> bool {
@@ -111,6 +118,13 @@ mod tests {
         assert!(denied.contains(&"newcomer".to_owned()) && denied.contains(&"core".to_owned()));
         assert!(!denied.iter().any(|d| d == "npm" || d == "github"));
         assert!(denied.is_sorted() && denied.iter().filter(|d| *d == "cargo").count() == 1);
+    }
+
+    #[test]
+    fn an_allowed_name_that_nothing_has_is_found() {
+        let allowed = names(&["npm", "githbu", "newcomer", "my-plugin", "pkgx"]);
+        let unknown = unknown(&allowed, &names(&["newcomer"]), &names(&["my-plugin"]));
+        assert_eq!(unknown, ["githbu"]);
     }
 
     #[test]

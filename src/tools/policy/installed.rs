@@ -63,17 +63,28 @@ fn installed(directory: &Path) -> Vec<Installed> {
     let mut all: Vec<Installed> = entries(directory)
         .filter_map(|entry| {
             let note = table(&entry.path().join(NOTE));
-            let note = note.or_else(|| notes.get(&name_of(&entry)?)?.as_table().cloned())?;
-            let text = |key: &str| note.get(key).and_then(toml::Value::as_str);
-            let full = text("full")?;
-            let name = text("short").unwrap_or(full).to_owned();
-            let backend = full.split_once(':')?.0.to_owned();
+            let note = note.or_else(|| notes.get(&name_of(&entry)?)?.as_table().cloned());
+            let text = |key: &str| note.as_ref()?.get(key)?.as_str();
+            let (name, backend) = match text("full") {
+                Some(full) => (text("short").unwrap_or(full).to_owned(), full.split_once(':')?.0),
+                // `mise link` leaves none; mise names the directory after backend and tool.
+                None => by_directory(&name_of(&entry)?)?,
+            };
+            let backend = backend.to_owned();
             let versions = versions(&entry.path());
             (!versions.is_empty()).then_some(Installed { name, backend, versions })
         })
         .collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
+}
+
+/// `cargo-ripgrep` is `cargo:ripgrep`.
+fn by_directory(name: &str) -> Option<(String, &'static str)> {
+    let known = backends::KNOWN.iter().find_map(|b| Some((*b, name.strip_prefix(b)?)));
+    let (backend, tool) = known?;
+    let tool = tool.strip_prefix('-').filter(|tool| !tool.is_empty())?;
+    Some((format!("{backend}:{tool}"), backend))
 }
 
 /// The versions in a tool's directory. Links to one of them (`latest`, `1.0`) are no

@@ -29,6 +29,8 @@ pub struct Report {
     pub allowed: Vec<String>,
     /// Backends of this mise that are neither allowed nor denied by the environment.
     pub drift: Vec<String>,
+    /// Allowed names that no backend of this mise and no plugin here has.
+    pub unknown: Vec<String>,
     /// Plugins that are there.
     pub plugins: Vec<String>,
     /// What configs and the environment say.
@@ -53,6 +55,16 @@ impl Report {
             faults.push(format!(
                 "drift: mise {release} has backends that nobody has decided on: {}",
                 self.drift.join(", ")
+            ));
+        }
+        for name in &self.unknown {
+            let near = backends::KNOWN.iter().max_by(|a, b| {
+                let near = |n: &str| strsim::jaro_winkler(n, name);
+                near(a).total_cmp(&near(b))
+            });
+            let near = near.copied().unwrap_or_default();
+            faults.push(format!(
+                "unknown: tools.backends allows {name}, which neither mise {release} nor a plugin here has: did you mean {near}?"
             ));
         }
         let claims = self.claims.iter().filter(|c| !c.agrees && c.source != Source::User);
