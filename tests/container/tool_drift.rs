@@ -94,7 +94,7 @@ fn an_image_with_a_drift_is_not_built() {
         command.args(["build", "--no-cache", "--format", "docker", "--tag", &name]);
         command.arg(instead("middle")).arg("--file").arg(files.path("Containerfile"));
         command.arg(files.path(""));
-        let output = run(command, Duration::from_secs(120));
+        let output = crate::guard::build(command);
         run_quietly(&["image", "rm", "--force", &name]);
         output
     };
