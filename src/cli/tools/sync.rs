@@ -194,7 +194,7 @@ fn try_import(args: &ImportArgs) -> Done {
         plan.apply(&ground).map_err(|e| match record::is_pending(&ground.places) {
             true => Refusal(
                 CANT_CREATE,
-                format!("it is not finished: {e}; mend that and run any import, or `agent boot`"),
+                format!("it is not finished: {e}; {}", record::way_out(&ground.places)),
             ),
             false => Refusal(CANT_CREATE, format!("nothing is changed: {e}")),
         })?;
@@ -260,7 +260,8 @@ fn locked(ground: &Ground) -> Result<crate::sys::files::Lock, Refusal> {
 fn finish_earlier(ground: &Ground) -> Done {
     let resumed = record::resume(&ground.places);
     let resumed = resumed.map_err(|e| {
-        let text = format!("an import that was cut off cannot be finished: {e}");
+        let out = record::way_out(&ground.places);
+        let text = format!("an import that was cut off cannot be finished: {e}; {out}");
         Refusal(CANT_CREATE, text)
     })?;
     if let Some(resumed) = &resumed {

@@ -44,6 +44,9 @@ pub fn collect(ground: &Ground, workspaces: &[String]) -> Result<Collected, Bloc
         }
     }
     collected.bundle = Bundle::of(items);
+    // An import would refuse it.
+    let apart = collected.bundle.check_apart();
+    apart.map_err(|why| Blocked { path: ground.places.home.clone(), why })?;
     Ok(collected)
 }
 

@@ -4,7 +4,7 @@
 
 use super::bundle::{Bundle, Item, config_beside, lock_beside};
 use super::ground::{Blocked, Ground, Spot};
-use super::record::{Record, Stage, Step};
+use super::record::{BACKUPS, Record, Stage, Step};
 use super::table::{Place, check_workspace};
 use super::text;
 use crate::sys::beneath::Kind;
@@ -116,8 +116,8 @@ fn in_order(bundle: &Bundle) -> impl Iterator<Item = &Item> {
 fn backups(ground: &Ground, name: &str) -> Spot {
     let places = &ground.places;
     match places.agent_data.strip_prefix(&places.home) {
-        Ok(below) => Spot::new(&places.home, true, &below.join("backups").join(name)),
-        Err(_) => Spot::new(&places.agent_data, false, &Path::new("backups").join(name)),
+        Ok(below) => Spot::new(&places.home, true, &below.join(BACKUPS).join(name)),
+        Err(_) => Spot::new(&places.agent_data, false, &Path::new(BACKUPS).join(name)),
     }
 }
 

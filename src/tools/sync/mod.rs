@@ -31,6 +31,9 @@ pub struct Seen {
     /// One can be neither finished nor undone, and this is in the way.
     #[serde(default)]
     pub stuck: Option<String>,
+    /// What a person does then.
+    #[serde(default)]
+    pub way_out: String,
 }
 
 /// Finishes an import that a kill or a power cut interrupted. Runs as the user.
@@ -46,8 +49,10 @@ pub fn look(places: &Places) -> Seen {
         Err(e) => Err(e),
     };
     match resumed {
-        Ok(resumed) => Seen { resumed: resumed.as_ref().map(told), stuck: None },
-        Err(e) => Seen { resumed: None, stuck: Some(e.to_string()) },
+        Ok(resumed) => Seen { resumed: resumed.as_ref().map(told), ..Seen::default() },
+        Err(e) => {
+            Seen { stuck: Some(e.to_string()), way_out: record::way_out(places), resumed: None }
+        }
     }
 }
 

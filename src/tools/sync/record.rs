@@ -9,6 +9,7 @@
 //! can always be done, and done twice does no harm.
 
 use super::ground::{Blocked, Found, Ground, Spot};
+use super::table::{LATER, STAGED};
 use crate::sys::beneath::{Dir, Kind};
 use crate::sys::files::{self, Lock};
 use crate::tools::places::Places;
@@ -19,6 +20,9 @@ use std::path::Path;
 
 /// The record's name in the agent's state.
 const NAME: &str = "import.json";
+
+/// Where backups are, in the agent's data.
+pub const BACKUPS: &str = "backups";
 
 /// The lock that excludes two imports at a time.
 const LOCK: &str = "import.lock";
@@ -89,6 +93,17 @@ pub fn is_pending(places: &Places) -> bool {
     there.is_some_and(|dir| dir.kind(NAME).is_ok_and(|kind| kind != Kind::Missing))
 }
 
+/// What a person does where an import can be neither finished nor undone.
+pub fn way_out(places: &Places) -> String {
+    format!(
+        "mend what is named, then run `agent boot` or `agent tools import` again; or give that \
+         import up: compare your mise configs and locks with the copies in {}, put right what is \
+         not as you want it, and remove {}",
+        places.agent_data.join(BACKUPS).display(),
+        places.agent_state.join(NAME).display()
+    )
+}
+
 /// Finishes or undoes an import that was cut off. The lock must be held.
 ///
 /// # Errors
@@ -123,10 +138,7 @@ fn read(spot: &Spot, dir: &Dir) -> Result<Option<Record>, Blocked> {
         return Ok(None);
     }
     let damaged = |e: io::Error| {
-        spot.blocked(format!(
-            "the record of an import that was cut off cannot be read ({e}); compare the files with \
-             their backups, then remove it"
-        ))
+        spot.blocked(format!("the record of an import that was cut off cannot be read ({e})"))
     };
     let mut bytes = Vec::new();
     dir.read(NAME).and_then(|file| file.take(MAX).read_to_end(&mut bytes)).map_err(damaged)?;
@@ -215,7 +227,7 @@ fn above(spot: &Spot, top: &Spot) -> Vec<Spot> {
 
 /// The name of a new file until it takes its place. mise reads no file of such a name.
 fn staged(name: &str) -> String {
-    format!(".{name}.agent-import")
+    format!(".{name}{STAGED}")
 }
 
 impl Step {
@@ -275,7 +287,7 @@ impl Step {
         let digest = Some(found.digest());
         match &self.backup {
             Some(backup) if digest != self.old && digest != self.new => {
-                keep(&backup.beside(&format!("{}.later", backup.name())), &found)
+                keep(&backup.beside(&format!("{}{LATER}", backup.name())), &found)
             }
             None if digest != self.new => Err(self
                 .spot

@@ -81,6 +81,13 @@ pub const WORKSPACE_CONFIG: &str = "mise.toml";
 /// Where the user's mise configuration lies in every archive, wherever this machine has it.
 pub const USER_DIRECTORY: &str = ".config/mise";
 
+/// How the names of files end that an import has written and not yet put in place. No file of
+/// an archive may be called so: it would stand in the way of another's.
+pub const STAGED: &str = ".agent-import";
+
+/// What follows the name of a backup of what was changed while an import ran.
+pub const LATER: &str = ".later";
+
 const fn row(root: Root, name: &'static str, place: Place, reason: &'static str) -> Row {
     Row { root, name, place: Some(place), synced: Synced::Yes, reason }
 }
@@ -168,6 +175,9 @@ pub fn check_path(path: &str) -> Result<(), String> {
         () if path.chars().any(char::is_control) => "it has a control character in it",
         () if path.split('/').any(|c| c == "..") => "it leads to a parent directory",
         () if path.split('/').any(|c| c.is_empty() || c == ".") => "it is no plain path",
+        () if path.split('/').any(|c| c.ends_with(STAGED)) => {
+            "a name that ends in .agent-import is an import's own"
+        }
         () => return Ok(()),
     };
     Err(why.to_owned())
@@ -213,7 +223,19 @@ mod tests {
         for good in ["a", ".config/mise/config.toml", "p/q r/mise.toml", "...", "a\\b"] {
             assert_eq!(check_path(good), Ok(()), "{good}");
         }
-        for bad in ["", "/a", "../a", "a/../b", "a/..", "./a", "a//b", "a/", "a\nb", "a\u{1b}[2J"] {
+        for bad in [
+            "",
+            "/a",
+            "../a",
+            "a/../b",
+            "a/..",
+            "./a",
+            "a//b",
+            "a/",
+            "a\nb",
+            "a\u{1b}[2J",
+            "p/.mise.toml.agent-import/mise.toml",
+        ] {
             assert!(check_path(bad).is_err(), "{bad:?}");
         }
     }

@@ -187,7 +187,10 @@ fn a_boot_finishes_what_a_kill_left() {
     drop(held);
     assert!(super::look(&ground.places).resumed.unwrap().contains("undone"));
     fs::write(home.path().join(".local/state/agent/import.json"), "{").unwrap();
-    assert!(super::look(&ground.places).stuck.unwrap().contains("import.json"));
+    let seen = super::look(&ground.places);
+    assert!(seen.stuck.unwrap().contains("import.json"));
+    let ways = [".local/share/agent/backups", "and remove", ".local/state/agent/import.json"];
+    assert!(ways.iter().all(|way| seen.way_out.contains(way)), "{}", seen.way_out);
 }
 
 #[test]
