@@ -13,6 +13,7 @@ pub mod import;
 pub mod record;
 pub mod table;
 pub mod text;
+pub mod undo;
 pub mod ustar;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 
 use super::ground::{Blocked, Found, Ground, Spot};
 use super::table::{LATER, STAGED};
+use super::undo::Account;
 use crate::sys::beneath::{Dir, Kind};
 use crate::sys::files::{self, Lock};
 use crate::tools::places::Places;
@@ -43,6 +44,9 @@ pub enum Stage {
 /// What is done with one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
+    /// Its path in an archive.
+    #[serde(default)]
+    pub path: String,
     /// Where it lies.
     pub spot: Spot,
     /// SHA-256 of what was there.
@@ -203,12 +207,13 @@ impl Record {
         Ok(())
     }
 
-    /// Puts everything in its place that isn't there yet.
+    /// Puts everything in its place that isn't there yet, and leaves an account of it.
     ///
     /// # Errors
     /// Something is in the way.
     pub fn finish(&self) -> Result<(), Blocked> {
-        self.steps.iter().try_for_each(Step::finish)
+        self.steps.iter().try_for_each(Step::finish)?;
+        Account::of(&self.steps, &self.made).keep(&self.backups)
     }
 }
 
@@ -226,7 +231,7 @@ fn above(spot: &Spot, top: &Spot) -> Vec<Spot> {
 }
 
 /// The name of a new file until it takes its place. mise reads no file of such a name.
-fn staged(name: &str) -> String {
+pub(super) fn staged(name: &str) -> String {
     format!(".{name}{STAGED}")
 }
 
@@ -305,7 +310,7 @@ fn keep(backup: &Spot, found: &Found) -> Result<(), Blocked> {
 }
 
 /// Writes a file anew, durably.
-fn put(dir: &Dir, spot: &Spot, bytes: &[u8], mode: u32) -> Result<(), Blocked> {
+pub(super) fn put(dir: &Dir, spot: &Spot, bytes: &[u8], mode: u32) -> Result<(), Blocked> {
     let name = spot.name();
     let write = || {
         dir.remove(name)?;
@@ -321,7 +326,7 @@ fn put(dir: &Dir, spot: &Spot, bytes: &[u8], mode: u32) -> Result<(), Blocked> {
 }
 
 /// Gives what was written beside `spot` its name, durably.
-fn take_place(dir: &Dir, spot: &Spot) -> Result<(), Blocked> {
+pub(super) fn take_place(dir: &Dir, spot: &Spot) -> Result<(), Blocked> {
     point()?;
     let renamed = dir.rename(&staged(spot.name()), spot.name()).and_then(|()| {
         point_io()?;

@@ -201,3 +201,31 @@ fn a_second_import_finds_nothing_to_do() {
     assert_eq!(content(home.path()), wanted());
     assert!(import::plan(&ground, &new(), "later", true).unwrap().is_empty());
 }
+
+#[test]
+fn taking_back_that_is_killed_at_any_point_is_undone_or_finished_by_the_next() {
+    let (mut undone, mut finished) = (0, 0);
+    for kill_at in 0.. {
+        let home = scratch();
+        let ground = ground(home.path());
+        old(home.path());
+        let before = content(home.path());
+        import(&ground, &new()).unwrap();
+        let account = super::undo::Account::read(&ground, "now").unwrap().unwrap();
+        let plan = account.plan(&ground, "later", false).unwrap();
+        LEFT.set(kill_at);
+        let ended = plan.apply(&ground);
+        LEFT.set(u32::MAX);
+        let _ = record::resume(&ground.places);
+        let after = content(home.path());
+        match after == before {
+            true => finished += 1,
+            false => undone += 1,
+        }
+        assert!(after == before || after == wanted(), "killed at {kill_at}: {after:#?}");
+        if ended.is_ok() {
+            break;
+        }
+    }
+    assert!(undone > 10 && finished > 10, "{undone} {finished}");
+}
