@@ -130,10 +130,14 @@ impl Home {
     }
 }
 
+/// A lock for the tool whose files lie in `sidecar`, such as `locks/npm-a/1.0.0`.
 fn lock(sidecar: &str) -> String {
+    let mut parts = sidecar.rsplit('/');
+    let version = parts.next().unwrap();
+    let tool = parts.next().unwrap_or("npm-x").replace('-', ":");
     format!(
-        "lockfile_version = 2\n\n[[tools.\"npm:x\"]]\nversion = \"1\"\n\
-         aube = {{ path = \"{sidecar}\", digest = \"sha256:00\" }}\nbackend = \"npm:x\"\n"
+        "lockfile_version = 2\n\n[[tools.\"{tool}\"]]\nversion = \"{version}\"\n\
+         aube = {{ path = \"{sidecar}\", digest = \"sha256:00\" }}\nbackend = \"{tool}\"\n"
     )
 }
 
@@ -223,7 +227,7 @@ fn variables_in_a_config_are_warned_of_without_a_word_of_them() {
     assert_eq!(quiet.stderr, "", "nothing to warn of");
     home.put("p/site/mise.toml", "[env]\nAPI_TOKEN = \"hunter2\"\n[tools]\n");
     let ended = home.run(&["export", "--workspace", "~/p/site"]).expect(0);
-    let ended = ended.says("~/p/site/mise.toml sets variables in [env]");
+    let ended = ended.says("~/p/site/mise.toml sets variables").says("in [env], and");
     assert!(!ended.stderr.contains("hunter2") && !ended.stderr.contains("API_TOKEN"));
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:#?}");
     // What comes may hold tokens in many places: it is for its owner's eyes.
@@ -365,4 +369,39 @@ fn an_archive_goes_from_one_machine_to_the_next_by_a_pipe() {
     pipe.args(["-c", line, "sh"]).arg(&from.program).arg(from.path()).arg(to.path());
     run(pipe).expect(0);
     assert_eq!(to.read(LOCK), from.read(LOCK));
+}
+
+#[test]
+fn what_stays_behind_and_what_no_lock_holds_is_told() {
+    let home = Home::filled();
+    home.put(".config/mise/conf.d/own.toml", "[tools]\n\"npm:c\" = \"1\"\n");
+    home.put(".config/mise/conf.d/set.toml", "[settings]\njobs = 1\n");
+    for name in ["config.local.toml", "config.ci.toml", "mise.toml"] {
+        home.put(&format!(".config/mise/{name}"), "[tools]\nnode = \"22\"\n");
+    }
+    home.put("p/site/.tool-versions", "node 22\n");
+    home.put("p/site/.mise.toml", "[tools]\nnode = \"22\"\n");
+    let arguments = ["export", "--workspace", "~/p/site"];
+    let ended = home.run(&arguments).expect(0);
+    let behind = ended.stderr.lines().filter(|line| line.contains("stays behind with the tools"));
+    assert_eq!(behind.count(), 6, "{ended:#?}");
+    for name in ["conf.d/own.toml", "config.local.toml", "config.ci.toml", "mise/mise.toml"] {
+        assert!(ended.stderr.contains(&format!("{name} stays behind")), "{name}: {ended:#?}");
+    }
+    assert!(!ended.stderr.contains("may differ") && !ended.stderr.contains("set.toml"));
+    let list = home.run(&["sync-list"]).expect(0).stdout;
+    assert!(list.lines().any(|l| l.contains("config.*.toml") && l.contains("present")), "{list}");
+
+    home.put(CONFIG, "[tools]\n\"npm:a\" = \"1.0.0\"\n\"npm:d\" = \"latest\"\n");
+    fs::remove_file(home.at("p/site/mise.lock")).unwrap();
+    let ended = home.run(&arguments).expect(0);
+    let lacks = "~/.config/mise/mise.lock doesn't hold npm:d: the versions may differ there; run: ";
+    let ended = ended.says(lacks).says("mise lock --global");
+    ended.says("~/p/site/mise.toml: there is no mise.lock with npm:b").says("&& mise lock\n");
+
+    fs::remove_file(home.at(CONFIG)).unwrap();
+    let ended = home.run(&["export"]).expect(66).says("config.local.toml stays behind");
+    assert!(!ended.stderr.contains("no mise config of the user's"), "{ended:#?}");
+    fs::remove_file(home.at("p/site/mise.toml")).unwrap();
+    home.run(&arguments).expect(65).says(".mise.toml stays behind").says("no workspace");
 }

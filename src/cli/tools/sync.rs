@@ -158,9 +158,10 @@ fn try_export(args: &ExportArgs) -> Done {
         eprintln!("agent: tools export: warning: {warning}");
     }
     if collected.bundle.items.is_empty() {
+        let config = ground.shown(".config/mise/config.toml");
         let text =
-            "there is nothing to export: no mise config of the user's, and no workspace is named";
-        return Err(Refusal(NO_INPUT, text.into()));
+            format!("there is nothing to export: no {config} is there, and no workspace is named");
+        return Err(Refusal(NO_INPUT, text));
     }
     let archive = collected.bundle.to_archive().map_err(|why| Refusal(DATA, why))?;
     let written = if to_stdout {

@@ -11,6 +11,7 @@ pub mod export;
 pub mod ground;
 pub mod import;
 pub mod record;
+pub mod staying;
 pub mod table;
 pub mod text;
 pub mod undo;

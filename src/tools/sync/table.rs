@@ -59,7 +59,8 @@ pub enum Place {
 pub struct Row {
     /// Where it begins.
     pub root: Root,
-    /// What follows; empty for the directory itself.
+    /// What follows, where a `*` stands for one or more characters; empty for the directory
+    /// itself.
     pub name: &'static str,
     /// What it is in an archive; only rows that go along are something there.
     pub place: Option<Place>,
@@ -96,6 +97,8 @@ const fn stays(root: Root, name: &'static str, synced: Synced, reason: &'static 
     Row { root, name, place: None, synced, reason }
 }
 
+const OTHER: &str = "another name: what goes along is mise.toml";
+
 /// The table.
 pub const ROWS: &[Row] = &[
     row(Root::Config, CONFIG, Place::UserConfig, "the tools that the user declares"),
@@ -130,7 +133,19 @@ pub const ROWS: &[Row] = &[
         Synced::No,
         "one machine's additions; what shall go along belongs into config.toml",
     ),
+    stays(Root::Config, "config.local.toml", Synced::No, "one machine's own settings"),
+    stays(Root::Config, "config.*.toml", Synced::No, "of one environment (MISE_ENV) alone"),
+    stays(Root::Config, "mise.toml", Synced::No, "another name: what goes along is config.toml"),
+    stays(Root::Config, "mise.*.toml", Synced::No, "another name: what goes along is config.toml"),
     stays(Root::Workspace, "mise.local.toml", Synced::No, "one machine's own settings"),
+    stays(Root::Workspace, "mise.*.toml", Synced::No, "of one environment (MISE_ENV) alone"),
+    stays(Root::Workspace, ".mise.toml", Synced::No, OTHER),
+    stays(Root::Workspace, ".mise.*.toml", Synced::No, OTHER),
+    stays(Root::Workspace, ".config/mise.toml", Synced::No, OTHER),
+    stays(Root::Workspace, ".config/mise/config.toml", Synced::No, OTHER),
+    stays(Root::Workspace, ".mise/config.toml", Synced::No, OTHER),
+    stays(Root::Workspace, "mise/config.toml", Synced::No, OTHER),
+    stays(Root::Workspace, ".tool-versions", Synced::No, OTHER),
     stays(Root::SystemConfig, "", Synced::No, "owned by the image: an image brings its own"),
     stays(Root::SystemData, "", Synced::No, "owned by the image: an image brings its own"),
     stays(

@@ -4,6 +4,7 @@ use crate::sys::beneath::{Dir, Kind};
 use crate::tools::sync::bundle::Bundle;
 use crate::tools::sync::ground::{Ground, Spot};
 use crate::tools::sync::import::{Plan, What};
+use crate::tools::sync::staying::files;
 use crate::tools::sync::table::{ROWS, Root, Row, Synced, USER_DIRECTORY};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -52,7 +53,14 @@ pub(super) fn rows(ground: &Ground, workspaces: &[String]) -> Vec<Line> {
 
 fn below_home(ground: &Ground, row: &Row, path: &str) -> Line {
     let spot = ground.spot(path);
-    let (present, blocked) = presence(&spot);
+    let directory = path.strip_suffix(row.name).map(|d| d.trim_end_matches('/'));
+    let (present, blocked) = match directory {
+        Some(directory) if row.name.contains('*') => match files(ground, directory, row) {
+            Ok(found) => (!found.is_empty(), None),
+            Err(e) => (true, Some(e.to_string())),
+        },
+        _ => presence(&spot),
+    };
     let shown = ground.shown(path);
     Line { path: spot.path(), synced: row.synced, present, reason: row.reason, blocked, shown }
 }
