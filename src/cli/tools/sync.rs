@@ -9,7 +9,8 @@ use crate::plan::{Facts, Switch};
 use crate::tools::sync::bundle::Bundle;
 use crate::tools::sync::export::collect;
 use crate::tools::sync::ground::{Blocked, Ground};
-use crate::tools::sync::table::check_workspace;
+use crate::tools::sync::table::{check_path, check_workspace};
+use crate::tools::sync::undo::Account;
 use crate::tools::sync::{import as importing, record, told, ustar};
 use clap::Args;
 use std::fs::File;
@@ -33,8 +34,8 @@ Takes the user's mise config and lock, and mise.toml and mise.lock of each works
 tools.workspaces or --workspace names. `agent tools sync-list` tells what goes along and why.
 The archive is a plain tar; the same files give the same bytes on every machine.
 
-Exit status: 0 written; 1 the configuration has errors; 64 wrong usage; 65 a file can't go
-along as it is; 73 the archive can't be written; 75 an import is running; 77 it isn't your
+Exit status: 0 written; 1 the configuration has errors; 64 wrong usage, or FILE lies where
+mise or the agent would take it for its own; 65 a file can't go along as it is; 73 the archive can't be written; 75 an import is running; 77 it isn't your
 home.
 
 Examples:
@@ -54,14 +55,21 @@ All of the archive is read and judged before anything is changed. What was there
 ~/.local/share/agent/backups. Cut off at any instant, it is finished (or undone, where it had
 changed nothing yet) by the next import, export or boot. Nothing is trusted or installed:
 `agent boot` installs the tools, `mise trust` is for each workspace.
+--undo TIME puts back what that import replaced and removes what it added, in the same way.
 
 Exit status: 0 done, or nothing to do; 1 the configuration has errors; 64 wrong usage; 65 the
-archive is refused; 66 it can't be read; 73 something here is in the way; 75 another import is
+archive is refused; 66 it can't be read, or there is no import of that TIME; 73 something here is in the way; 75 another import is
 running; 77 it isn't your home. With 65, 66, 75 and 77 nothing has been changed.")]
 pub(crate) struct ImportArgs {
     /// The archive; `-` is standard input
-    #[arg(value_name = "FILE")]
-    archive: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "undo")]
+    archive: Option<PathBuf>,
+    /// Take back the import whose backups are called so (`~/.local/share/agent/backups/TIME`)
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["archive", "no_new_workspaces"])]
+    undo: Option<String>,
+    /// With --undo: also where a file is no longer as that import left it
+    #[arg(long)]
+    force: bool,
     /// Tell what it would do, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -150,15 +158,18 @@ fn try_export(args: &ExportArgs) -> Done {
         eprintln!("agent: tools export: warning: {warning}");
     }
     if collected.bundle.items.is_empty() {
+        let config = ground.shown(".config/mise/config.toml");
         let text =
-            "there is nothing to export: no mise config of the user's, and no workspace is named";
-        return Err(Refusal(NO_INPUT, text.into()));
+            format!("there is nothing to export: no {config} is there, and no workspace is named");
+        return Err(Refusal(NO_INPUT, text));
     }
     let archive = collected.bundle.to_archive().map_err(|why| Refusal(DATA, why))?;
     let written = if to_stdout {
         let mut out = io::stdout().lock();
         out.write_all(&archive).and_then(|()| out.flush())
     } else {
+        output::is_apart(&args.output, &collected.bundle, &ground)
+            .map_err(|why| Refusal(crate::command_line::USAGE, why))?;
         output::replace(&args.output, &archive)
     };
     written.map_err(|e| Refusal(CANT_CREATE, format!("{}: {e}", args.output.display())))
@@ -169,17 +180,22 @@ pub(super) fn import(args: &ImportArgs) -> u8 {
 }
 
 fn try_import(args: &ImportArgs) -> Done {
+    // clap lets it pass beside an archive, which excludes --undo.
+    if args.force && args.undo.is_none() {
+        let text = "--force is for --undo alone";
+        return Err(Refusal(crate::command_line::USAGE, text.into()));
+    }
     let (config, facts) = surveyed(args.config.as_ref()).map_err(quiet)?;
-    let from = match args.archive == Path::new("-") {
-        true => String::new(),
-        false => format!(" <{}", args.archive.display()),
+    let again = match (&args.undo, &args.archive) {
+        (Some(time), _) => format!("agent tools import --undo {time}"),
+        (None, Some(from)) if from != Path::new("-") => {
+            format!("agent tools import - <{}", from.display())
+        }
+        _ => "agent tools import -".to_owned(),
     };
-    is_ours(&facts, &format!("agent tools import -{from}"))?;
+    is_ours(&facts, &again)?;
     let ground = ground(&config, facts);
-    let name = args.archive.display();
-    let archive = read(&args.archive).map_err(|e| Refusal(NO_INPUT, format!("{name}: {e}")))?;
-    let bundle = Bundle::from_archive(&archive)
-        .map_err(|why| Refusal(DATA, format!("{name} is refused, nothing is changed: {why}")))?;
+    let bundle = args.archive.as_deref().map(bundle).transpose()?.unwrap_or_default();
     // A rehearsal makes nothing, a lock file neither.
     let held = if args.dry_run { None } else { Some(locked(&ground)?) };
     if held.is_some() {
@@ -188,22 +204,48 @@ fn try_import(args: &ImportArgs) -> Done {
         eprintln!("agent: tools import: an import that was cut off would be finished first");
     }
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ").to_string();
-    let plan = importing::plan(&ground, &bundle, &now, !args.no_new_workspaces)
-        .map_err(|e| Refusal(CANT_CREATE, format!("nothing is changed: {e}")))?;
+    let account = args.undo.as_deref().map(|time| account(&ground, time)).transpose()?;
+    let plan = match &account {
+        Some(account) => account.plan(&ground, &now, args.force),
+        None => importing::plan(&ground, &bundle, &now, !args.no_new_workspaces),
+    };
+    let plan = plan.map_err(|e| Refusal(CANT_CREATE, format!("nothing is changed: {e}")))?;
     if held.is_some() && !plan.is_empty() {
         plan.apply(&ground).map_err(|e| match record::is_pending(&ground.places) {
             true => Refusal(
                 CANT_CREATE,
-                format!("it is not finished: {e}; mend that and run any import, or `agent boot`"),
+                format!("it is not finished: {e}; {}", record::way_out(&ground.places)),
             ),
             false => Refusal(CANT_CREATE, format!("nothing is changed: {e}")),
         })?;
     }
+    if let Some(account) = account.as_ref().filter(|_| held.is_some()) {
+        account.tidy();
+    }
     match args.json {
         true => print(&output::import_json(&plan, args.dry_run)),
-        false => print(&output::import_text(&plan, args.dry_run, &ground)),
+        false => print(&output::import_text(&plan, args.dry_run, account.is_some(), &ground)),
     }
     Ok(())
+}
+
+fn bundle(archive: &Path) -> Result<Bundle, Refusal> {
+    let name = archive.display();
+    let bytes = read(archive).map_err(|e| Refusal(NO_INPUT, format!("{name}: {e}")))?;
+    let refused = |why| Refusal(DATA, format!("{name} is refused, nothing is changed: {why}"));
+    Bundle::from_archive(&bytes).map_err(refused)
+}
+
+/// That of the import whose backups are called `time`.
+fn account(ground: &Ground, time: &str) -> Result<Account, Refusal> {
+    let plain = !time.contains('/') && check_path(time).is_ok();
+    let none = || {
+        let all = ground.places.agent_data.join(record::BACKUPS);
+        let text = format!("there is no account of that import: {}/{time}.json", all.display());
+        Refusal(NO_INPUT, text)
+    };
+    let found = plain.then(|| Account::read(ground, time)).ok_or_else(none)?;
+    found.map_err(|e| Refusal(NO_INPUT, e.to_string()))?.ok_or_else(none)
 }
 
 pub(super) fn list(args: &SyncListArgs) -> u8 {
@@ -260,7 +302,8 @@ fn locked(ground: &Ground) -> Result<crate::sys::files::Lock, Refusal> {
 fn finish_earlier(ground: &Ground) -> Done {
     let resumed = record::resume(&ground.places);
     let resumed = resumed.map_err(|e| {
-        let text = format!("an import that was cut off cannot be finished: {e}");
+        let out = record::way_out(&ground.places);
+        let text = format!("an import that was cut off cannot be finished: {e}; {out}");
         Refusal(CANT_CREATE, text)
     })?;
     if let Some(resumed) = &resumed {

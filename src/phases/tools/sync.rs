@@ -14,7 +14,7 @@ impl Reconcile<'_, '_> {
                 Problem::new(
                     "tools-import-stuck",
                     "an import of tools was cut off and cannot be finished: config and lock may not belong together",
-                    "mend what is named, then run `agent boot` or `agent tools import` again",
+                    seen.sync.way_out.clone(),
                 )
                 .evidence(why.clone()),
             );

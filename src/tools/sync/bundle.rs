@@ -1,7 +1,7 @@
 //! What goes along, as one value: files, each at its place in the table. Written as an archive
 //! it begins with a manifest of what follows; read from one, everything has been judged. Pure.
 
-use super::table::{Place, ROWS, Root, USER_DIRECTORY, WORKSPACE_CONFIG, check_path};
+use super::table::{LATER, Place, ROWS, Root, USER_DIRECTORY, WORKSPACE_CONFIG, check_path};
 use super::table::{USER_SIDECARS, WORKSPACE_SIDECARS};
 use super::text;
 use super::ustar::{self, Entry};
@@ -125,6 +125,30 @@ impl Bundle {
         leads.filter_map(|item| Some(item.path.rsplit_once('/')?.0)).collect()
     }
 
+    /// Can all of it be there at once? No path may be a file and lead to another, neither a
+    /// file's own, nor that of a lock which is taken away, nor that of what is kept beside a
+    /// backup.
+    ///
+    /// # Errors
+    /// It can't; the text names both.
+    pub fn check_apart(&self) -> Result<(), String> {
+        let mut files = BTreeSet::new();
+        for item in &self.items {
+            for path in lock_beside(item).map(|(_, lock)| lock).iter().chain([&item.path]) {
+                files.insert(format!("{path}{LATER}"));
+                files.insert(path.clone());
+            }
+        }
+        for item in &self.items {
+            let ends = item.path.match_indices('/').map(|(end, _)| end);
+            let mut above = ends.filter_map(|end| item.path.get(..end));
+            if let Some(file) = above.find(|directory| files.contains(*directory)) {
+                return Err(format!("{}: {file} is to be a file", item.path));
+            }
+        }
+        Ok(())
+    }
+
     /// Is every file where its place in the table is, and may it be there?
     fn judge(&self) -> Result<(), String> {
         let mut named = BTreeSet::new();
@@ -149,6 +173,7 @@ impl Bundle {
                 Place::UserLockSidecar | Place::WorkspaceLockSidecar => {}
             }
         }
+        self.check_apart()?;
         let sidecar = |p| matches!(p, Place::UserLockSidecar | Place::WorkspaceLockSidecar);
         match self.items.iter().find(|item| sidecar(item.place) && !named.contains(&item.path)) {
             Some(item) => Err(format!("{}: no lock in the archive names it", item.path)),
@@ -290,6 +315,41 @@ pub(super) mod tests {
         refused(add(Place::UserLockSidecar, ".config/mise/locks/npm-a/1/x"), "no lock");
         refused(add(Place::WorkspaceLockSidecar, ".ssh/authorized_keys"), "no lock");
         refused(add(Place::WorkspaceLock, "other/mise.lock"), "without its config");
+    }
+
+    #[test]
+    fn what_cannot_be_there_at_once_is_refused() {
+        let config = |path: &str| item(Place::WorkspaceConfig, path, "[tools]\n");
+        let lock = |path: &str, text: &str| item(Place::WorkspaceLock, path, text);
+        let both = |text: &str| vec![config("p/mise.toml"), lock("p/mise.lock", text)];
+        let sidecar = |path: &str| item(Place::WorkspaceLockSidecar, path, "{}");
+        let locks = "tools.a.aube.path = \".mise/locks/x\"\n\
+                     tools.b.aube.path = \".mise/locks/x/package.json\"\n";
+        for (items, file) in [
+            ([both(""), vec![config("p/mise.lock/mise.toml")]].concat(), "p/mise.lock"),
+            (vec![config("p/mise.toml"), config("p/mise.lock/mise.toml")], "p/mise.lock"),
+            (vec![config("p/mise.toml"), config("p/mise.toml/q/mise.toml")], "p/mise.toml"),
+            (vec![config("p/mise.toml"), config("p/mise.toml.later/mise.toml")], ".later"),
+            (
+                [
+                    both(locks),
+                    vec![
+                        sidecar("p/.mise/locks/x/package.json"),
+                        sidecar("p/.mise/locks/x/package.json/package.json"),
+                    ],
+                ]
+                .concat(),
+                "x/package.json",
+            ),
+        ] {
+            let e = Bundle::from_archive(&Bundle::of(items).to_archive().unwrap()).unwrap_err();
+            assert!(e.ends_with(&format!("{file} is to be a file")), "{e}");
+        }
+        let staged = Bundle::of(vec![config("p/.mise.toml.agent-import/mise.toml")]);
+        let e = Bundle::from_archive(&staged.to_archive().unwrap()).unwrap_err();
+        assert!(e.contains("an import's own"), "{e}");
+        let near = Bundle::of(vec![config("p/mise.toml"), config("p/mise.tom/mise.toml")]);
+        assert!(Bundle::from_archive(&near.to_archive().unwrap()).is_ok());
     }
 
     #[test]

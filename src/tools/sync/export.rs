@@ -3,7 +3,7 @@
 use super::bundle::{Bundle, Item, config_beside, lock_beside, sidecars_below};
 use super::ground::{Blocked, Ground};
 use super::table::{Place, USER_DIRECTORY, check_workspace};
-use super::text;
+use super::{staying, text};
 
 /// What was collected.
 #[derive(Debug, Default)]
@@ -22,7 +22,9 @@ pub fn collect(ground: &Ground, workspaces: &[String]) -> Result<Collected, Bloc
     let mut collected = Collected::default();
     let mut items = Vec::new();
     let user = config_beside(USER_DIRECTORY);
-    if !collected.pair(ground, Place::UserConfig, user, &mut items)? {
+    let there = collected.pair(ground, Place::UserConfig, user, &mut items)?;
+    collected.warnings.extend(staying::warnings(ground, USER_DIRECTORY));
+    if !there {
         let lone = ground.spot(".config/mise/mise.lock");
         if lone.look()?.is_some() {
             collected.warnings.push(format!(
@@ -40,10 +42,18 @@ pub fn collect(ground: &Ground, workspaces: &[String]) -> Result<Collected, Bloc
         check_workspace(workspace, &ground.places)
             .map_err(|why| ground.spot(workspace).blocked(why))?;
         if !collected.pair(ground, Place::WorkspaceConfig, path, &mut items)? {
-            return Err(spot.blocked("there is no such file, so this is no workspace".into()));
+            let mut why = "there is no such file, so this is no workspace".to_owned();
+            for stays in staying::warnings(ground, workspace) {
+                why = format!("{why}; {stays}");
+            }
+            return Err(spot.blocked(why));
         }
+        collected.warnings.extend(staying::warnings(ground, workspace));
     }
     collected.bundle = Bundle::of(items);
+    // An import would refuse it.
+    let apart = collected.bundle.check_apart();
+    apart.map_err(|why| Blocked { path: ground.places.home.clone(), why })?;
     Ok(collected)
 }
 
@@ -60,20 +70,22 @@ impl Collected {
         let Some(found) = spot.look()? else { return Ok(false) };
         let words = words(&found.bytes).map_err(|why| spot.blocked(why))?;
         let table = text::table(words).map_err(|why| spot.blocked(why))?;
-        let environments = text::environments(&table);
-        if !environments.is_empty() {
+        let private = text::private(&table);
+        if !private.is_empty() {
             self.warnings.push(format!(
-                "{} sets variables in {}, and they go along: keep the archive as private as they are",
+                "{} sets variables, runs programs or holds a password in {}, and they go along: \
+                 keep the archive as private as they are",
                 ground.shown(&path),
-                environments.join(", ")
+                private.join(", ")
             ));
         }
         let config = Item { place, path, bytes: found.bytes };
         let lock = lock_beside(&config);
-        items.push(config);
         if let Some((place, path)) = lock {
             self.lock(ground, place, &path, items)?;
+            self.warnings.extend(staying::unlocked(ground, &config.path, &path));
         }
+        items.push(config);
         Ok(true)
     }
 

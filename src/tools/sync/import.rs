@@ -4,9 +4,8 @@
 
 use super::bundle::{Bundle, Item, config_beside, lock_beside};
 use super::ground::{Blocked, Ground, Spot};
-use super::record::{Record, Stage, Step};
+use super::record::{BACKUPS, Record, Stage, Step};
 use super::table::{Place, check_workspace};
-use super::text;
 use crate::sys::beneath::Kind;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -65,7 +64,7 @@ pub fn plan(
     name: &str,
     new_workspaces: bool,
 ) -> Result<Plan, Blocked> {
-    let mut plan = Plan { changes: Vec::new(), made: Vec::new(), backups: backups(ground, name) };
+    let mut plan = Plan::empty(backups(ground, name));
     let mut left_out = Vec::new();
     for directory in bundle.directories() {
         let config = bundle.at(&config_beside(directory));
@@ -82,8 +81,7 @@ pub fn plan(
     for item in in_order(bundle) {
         if left_out.iter().any(|directory| item.path.starts_with(directory)) {
             let path = ground.spot(&item.path).path();
-            let what = What::Skipped;
-            plan.changes.push(Change { path, what, backup: None, step: None, bytes: Vec::new() });
+            plan.changes.push(Change::nothing(path, What::Skipped));
             continue;
         }
         plan.put(ground, item)?;
@@ -92,11 +90,7 @@ pub fn plan(
             plan.take_away(ground, &path)?;
         }
     }
-    // What the configs need comes before them, and what they must not find goes before them.
-    plan.changes.sort_by_key(|change| {
-        let leads = change.step.as_ref().is_some_and(|s| s.new.is_some() && s.last);
-        (leads, change.path.clone())
-    });
+    plan.sort();
     Ok(plan)
 }
 
@@ -113,15 +107,51 @@ fn in_order(bundle: &Bundle) -> impl Iterator<Item = &Item> {
 }
 
 /// The directory of an import's backups.
-fn backups(ground: &Ground, name: &str) -> Spot {
+pub(super) fn backups(ground: &Ground, name: &str) -> Spot {
     let places = &ground.places;
     match places.agent_data.strip_prefix(&places.home) {
-        Ok(below) => Spot::new(&places.home, true, &below.join("backups").join(name)),
-        Err(_) => Spot::new(&places.agent_data, false, &Path::new("backups").join(name)),
+        Ok(below) => Spot::new(&places.home, true, &below.join(BACKUPS).join(name)),
+        Err(_) => Spot::new(&places.agent_data, false, &Path::new(BACKUPS).join(name)),
+    }
+}
+
+impl Change {
+    /// A file that stays as it is.
+    pub(super) fn nothing(path: PathBuf, what: What) -> Self {
+        Self { path, what, backup: None, step: None, bytes: Vec::new() }
+    }
+
+    /// A file with which something is done.
+    pub(super) fn made(what: What, step: Step, bytes: Vec<u8>) -> Self {
+        let backup = step.backup.as_ref().map(Spot::path);
+        Self { path: step.spot.path(), what, backup, step: Some(step), bytes }
     }
 }
 
 impl Plan {
+    /// One with nothing in it yet.
+    pub(super) fn empty(backups: Spot) -> Self {
+        Self { changes: Vec::new(), made: Vec::new(), backups }
+    }
+
+    /// What the configs need comes before them, and what they must not find goes before them.
+    pub(super) fn sort(&mut self) {
+        self.changes.sort_by_key(|change| {
+            let leads = change.step.as_ref().is_some_and(|s| s.new.is_some() && s.last);
+            (leads, change.path.clone())
+        });
+    }
+
+    /// Notes the directories that must be made for `spot`.
+    pub(super) fn make_way(&mut self, spot: &Spot) -> Result<(), Blocked> {
+        for missing in spot.missing()? {
+            if !self.made.contains(&missing) {
+                self.made.push(missing);
+            }
+        }
+        Ok(())
+    }
+
     /// Is there anything to do?
     pub fn is_empty(&self) -> bool {
         self.changes.iter().all(|change| change.step.is_none())
@@ -133,36 +163,24 @@ impl Plan {
         let path = spot.path();
         let new = super::bundle::digest(&item.bytes);
         if found.as_ref().is_some_and(|f| f.bytes == item.bytes) {
-            let what = What::Unchanged;
-            self.changes.push(Change { path, what, backup: None, step: None, bytes: Vec::new() });
+            self.changes.push(Change::nothing(path, What::Unchanged));
             return Ok(());
         }
-        for missing in spot.missing()? {
-            if !self.made.contains(&missing) {
-                self.made.push(missing);
-            }
-        }
+        self.make_way(&spot)?;
         let is_config = matches!(item.place, Place::UserConfig | Place::WorkspaceConfig);
-        // What may hold tokens is not for everybody to read.
-        let private = is_config
-            && std::str::from_utf8(&item.bytes)
-                .is_ok_and(|t| text::table(t).is_ok_and(|t| !text::environments(&t).is_empty()));
-        let usual = if private { 0o600 } else { 0o644 };
-        let backup = found.as_ref().map(|_| self.backup(&item.path));
-        self.changes.push(Change {
-            path,
-            what: if found.is_some() { What::Replaced } else { What::Added },
-            backup: backup.as_ref().map(Spot::path),
-            step: Some(Step {
-                mode: found.as_ref().map_or(usual, |f| f.mode),
-                old: found.map(|f| f.digest()),
-                new: Some(new),
-                last: is_config,
-                spot,
-                backup,
-            }),
-            bytes: item.bytes.clone(),
-        });
+        let what = if found.is_some() { What::Replaced } else { What::Added };
+        let step = Step {
+            path: item.path.clone(),
+            backup: found.as_ref().map(|_| self.backup(&item.path)),
+            // Any of them may hold a token, and where it comes from it may have been closed:
+            // an archive has no modes.
+            mode: found.as_ref().map_or(0o600, |f| f.mode & 0o644),
+            old: found.map(|f| f.digest()),
+            new: Some(new),
+            last: is_config,
+            spot,
+        };
+        self.changes.push(Change::made(what, step, item.bytes.clone()));
         Ok(())
     }
 
@@ -171,24 +189,20 @@ impl Plan {
         let spot = ground.spot(path);
         let Some(found) = spot.look()? else { return Ok(()) };
         let backup = self.backup(path);
-        self.changes.push(Change {
-            path: spot.path(),
-            what: What::Removed,
-            backup: Some(backup.path()),
-            step: Some(Step {
-                mode: found.mode,
-                old: Some(found.digest()),
-                new: None,
-                last: false,
-                spot,
-                backup: Some(backup),
-            }),
-            bytes: Vec::new(),
-        });
+        let step = Step {
+            path: path.to_owned(),
+            mode: found.mode,
+            old: Some(found.digest()),
+            new: None,
+            last: false,
+            spot,
+            backup: Some(backup),
+        };
+        self.changes.push(Change::made(What::Removed, step, Vec::new()));
         Ok(())
     }
 
-    fn backup(&self, path: &str) -> Spot {
+    pub(super) fn backup(&self, path: &str) -> Spot {
         let below = format!("{}/{path}", self.backups.below);
         Spot { below, ..self.backups.clone() }
     }

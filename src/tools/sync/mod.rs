@@ -11,8 +11,10 @@ pub mod export;
 pub mod ground;
 pub mod import;
 pub mod record;
+pub mod staying;
 pub mod table;
 pub mod text;
+pub mod undo;
 pub mod ustar;
 
 #[cfg(test)]
@@ -31,6 +33,9 @@ pub struct Seen {
     /// One can be neither finished nor undone, and this is in the way.
     #[serde(default)]
     pub stuck: Option<String>,
+    /// What a person does then.
+    #[serde(default)]
+    pub way_out: String,
 }
 
 /// Finishes an import that a kill or a power cut interrupted. Runs as the user.
@@ -46,8 +51,10 @@ pub fn look(places: &Places) -> Seen {
         Err(e) => Err(e),
     };
     match resumed {
-        Ok(resumed) => Seen { resumed: resumed.as_ref().map(told), stuck: None },
-        Err(e) => Seen { resumed: None, stuck: Some(e.to_string()) },
+        Ok(resumed) => Seen { resumed: resumed.as_ref().map(told), ..Seen::default() },
+        Err(e) => {
+            Seen { stuck: Some(e.to_string()), way_out: record::way_out(places), resumed: None }
+        }
     }
 }
 

@@ -9,6 +9,8 @@
 //! can always be done, and done twice does no harm.
 
 use super::ground::{Blocked, Found, Ground, Spot};
+use super::table::{LATER, STAGED};
+use super::undo::Account;
 use crate::sys::beneath::{Dir, Kind};
 use crate::sys::files::{self, Lock};
 use crate::tools::places::Places;
@@ -19,6 +21,9 @@ use std::path::Path;
 
 /// The record's name in the agent's state.
 const NAME: &str = "import.json";
+
+/// Where backups are, in the agent's data.
+pub const BACKUPS: &str = "backups";
 
 /// The lock that excludes two imports at a time.
 const LOCK: &str = "import.lock";
@@ -39,6 +44,9 @@ pub enum Stage {
 /// What is done with one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
+    /// Its path in an archive.
+    #[serde(default)]
+    pub path: String,
     /// Where it lies.
     pub spot: Spot,
     /// SHA-256 of what was there.
@@ -89,6 +97,17 @@ pub fn is_pending(places: &Places) -> bool {
     there.is_some_and(|dir| dir.kind(NAME).is_ok_and(|kind| kind != Kind::Missing))
 }
 
+/// What a person does where an import can be neither finished nor undone.
+pub fn way_out(places: &Places) -> String {
+    format!(
+        "mend what is named, then run `agent boot` or `agent tools import` again; or give that \
+         import up: compare your mise configs and locks with the copies in {}, put right what is \
+         not as you want it, and remove {}",
+        places.agent_data.join(BACKUPS).display(),
+        places.agent_state.join(NAME).display()
+    )
+}
+
 /// Finishes or undoes an import that was cut off. The lock must be held.
 ///
 /// # Errors
@@ -123,10 +142,7 @@ fn read(spot: &Spot, dir: &Dir) -> Result<Option<Record>, Blocked> {
         return Ok(None);
     }
     let damaged = |e: io::Error| {
-        spot.blocked(format!(
-            "the record of an import that was cut off cannot be read ({e}); compare the files with \
-             their backups, then remove it"
-        ))
+        spot.blocked(format!("the record of an import that was cut off cannot be read ({e})"))
     };
     let mut bytes = Vec::new();
     dir.read(NAME).and_then(|file| file.take(MAX).read_to_end(&mut bytes)).map_err(damaged)?;
@@ -191,12 +207,13 @@ impl Record {
         Ok(())
     }
 
-    /// Puts everything in its place that isn't there yet.
+    /// Puts everything in its place that isn't there yet, and leaves an account of it.
     ///
     /// # Errors
     /// Something is in the way.
     pub fn finish(&self) -> Result<(), Blocked> {
-        self.steps.iter().try_for_each(Step::finish)
+        self.steps.iter().try_for_each(Step::finish)?;
+        Account::of(&self.steps, &self.made).keep(&self.backups)
     }
 }
 
@@ -214,8 +231,8 @@ fn above(spot: &Spot, top: &Spot) -> Vec<Spot> {
 }
 
 /// The name of a new file until it takes its place. mise reads no file of such a name.
-fn staged(name: &str) -> String {
-    format!(".{name}.agent-import")
+pub(super) fn staged(name: &str) -> String {
+    format!(".{name}{STAGED}")
 }
 
 impl Step {
@@ -275,7 +292,7 @@ impl Step {
         let digest = Some(found.digest());
         match &self.backup {
             Some(backup) if digest != self.old && digest != self.new => {
-                keep(&backup.beside(&format!("{}.later", backup.name())), &found)
+                keep(&backup.beside(&format!("{}{LATER}", backup.name())), &found)
             }
             None if digest != self.new => Err(self
                 .spot
@@ -293,7 +310,7 @@ fn keep(backup: &Spot, found: &Found) -> Result<(), Blocked> {
 }
 
 /// Writes a file anew, durably.
-fn put(dir: &Dir, spot: &Spot, bytes: &[u8], mode: u32) -> Result<(), Blocked> {
+pub(super) fn put(dir: &Dir, spot: &Spot, bytes: &[u8], mode: u32) -> Result<(), Blocked> {
     let name = spot.name();
     let write = || {
         dir.remove(name)?;
@@ -309,7 +326,7 @@ fn put(dir: &Dir, spot: &Spot, bytes: &[u8], mode: u32) -> Result<(), Blocked> {
 }
 
 /// Gives what was written beside `spot` its name, durably.
-fn take_place(dir: &Dir, spot: &Spot) -> Result<(), Blocked> {
+pub(super) fn take_place(dir: &Dir, spot: &Spot) -> Result<(), Blocked> {
     point()?;
     let renamed = dir.rename(&staged(spot.name()), spot.name()).and_then(|()| {
         point_io()?;

@@ -59,7 +59,8 @@ pub enum Place {
 pub struct Row {
     /// Where it begins.
     pub root: Root,
-    /// What follows; empty for the directory itself.
+    /// What follows, where a `*` stands for one or more characters; empty for the directory
+    /// itself.
     pub name: &'static str,
     /// What it is in an archive; only rows that go along are something there.
     pub place: Option<Place>,
@@ -81,6 +82,13 @@ pub const WORKSPACE_CONFIG: &str = "mise.toml";
 /// Where the user's mise configuration lies in every archive, wherever this machine has it.
 pub const USER_DIRECTORY: &str = ".config/mise";
 
+/// How the names of files end that an import has written and not yet put in place. No file of
+/// an archive may be called so: it would stand in the way of another's.
+pub const STAGED: &str = ".agent-import";
+
+/// What follows the name of a backup of what was changed while an import ran.
+pub const LATER: &str = ".later";
+
 const fn row(root: Root, name: &'static str, place: Place, reason: &'static str) -> Row {
     Row { root, name, place: Some(place), synced: Synced::Yes, reason }
 }
@@ -88,6 +96,8 @@ const fn row(root: Root, name: &'static str, place: Place, reason: &'static str)
 const fn stays(root: Root, name: &'static str, synced: Synced, reason: &'static str) -> Row {
     Row { root, name, place: None, synced, reason }
 }
+
+const OTHER: &str = "another name: what goes along is mise.toml";
 
 /// The table.
 pub const ROWS: &[Row] = &[
@@ -123,7 +133,19 @@ pub const ROWS: &[Row] = &[
         Synced::No,
         "one machine's additions; what shall go along belongs into config.toml",
     ),
+    stays(Root::Config, "config.local.toml", Synced::No, "one machine's own settings"),
+    stays(Root::Config, "config.*.toml", Synced::No, "of one environment (MISE_ENV) alone"),
+    stays(Root::Config, "mise.toml", Synced::No, "another name: what goes along is config.toml"),
+    stays(Root::Config, "mise.*.toml", Synced::No, "another name: what goes along is config.toml"),
     stays(Root::Workspace, "mise.local.toml", Synced::No, "one machine's own settings"),
+    stays(Root::Workspace, "mise.*.toml", Synced::No, "of one environment (MISE_ENV) alone"),
+    stays(Root::Workspace, ".mise.toml", Synced::No, OTHER),
+    stays(Root::Workspace, ".mise.*.toml", Synced::No, OTHER),
+    stays(Root::Workspace, ".config/mise.toml", Synced::No, OTHER),
+    stays(Root::Workspace, ".config/mise/config.toml", Synced::No, OTHER),
+    stays(Root::Workspace, ".mise/config.toml", Synced::No, OTHER),
+    stays(Root::Workspace, "mise/config.toml", Synced::No, OTHER),
+    stays(Root::Workspace, ".tool-versions", Synced::No, OTHER),
     stays(Root::SystemConfig, "", Synced::No, "owned by the image: an image brings its own"),
     stays(Root::SystemData, "", Synced::No, "owned by the image: an image brings its own"),
     stays(
@@ -168,6 +190,9 @@ pub fn check_path(path: &str) -> Result<(), String> {
         () if path.chars().any(char::is_control) => "it has a control character in it",
         () if path.split('/').any(|c| c == "..") => "it leads to a parent directory",
         () if path.split('/').any(|c| c.is_empty() || c == ".") => "it is no plain path",
+        () if path.split('/').any(|c| c.ends_with(STAGED)) => {
+            "a name that ends in .agent-import is an import's own"
+        }
         () => return Ok(()),
     };
     Err(why.to_owned())
@@ -213,7 +238,19 @@ mod tests {
         for good in ["a", ".config/mise/config.toml", "p/q r/mise.toml", "...", "a\\b"] {
             assert_eq!(check_path(good), Ok(()), "{good}");
         }
-        for bad in ["", "/a", "../a", "a/../b", "a/..", "./a", "a//b", "a/", "a\nb", "a\u{1b}[2J"] {
+        for bad in [
+            "",
+            "/a",
+            "../a",
+            "a/../b",
+            "a/..",
+            "./a",
+            "a//b",
+            "a/",
+            "a\nb",
+            "a\u{1b}[2J",
+            "p/.mise.toml.agent-import/mise.toml",
+        ] {
             assert!(check_path(bad).is_err(), "{bad:?}");
         }
     }

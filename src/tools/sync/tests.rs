@@ -187,7 +187,10 @@ fn a_boot_finishes_what_a_kill_left() {
     drop(held);
     assert!(super::look(&ground.places).resumed.unwrap().contains("undone"));
     fs::write(home.path().join(".local/state/agent/import.json"), "{").unwrap();
-    assert!(super::look(&ground.places).stuck.unwrap().contains("import.json"));
+    let seen = super::look(&ground.places);
+    assert!(seen.stuck.unwrap().contains("import.json"));
+    let ways = [".local/share/agent/backups", "and remove", ".local/state/agent/import.json"];
+    assert!(ways.iter().all(|way| seen.way_out.contains(way)), "{}", seen.way_out);
 }
 
 #[test]
@@ -197,4 +200,32 @@ fn a_second_import_finds_nothing_to_do() {
     import(&ground, &new()).unwrap();
     assert_eq!(content(home.path()), wanted());
     assert!(import::plan(&ground, &new(), "later", true).unwrap().is_empty());
+}
+
+#[test]
+fn taking_back_that_is_killed_at_any_point_is_undone_or_finished_by_the_next() {
+    let (mut undone, mut finished) = (0, 0);
+    for kill_at in 0.. {
+        let home = scratch();
+        let ground = ground(home.path());
+        old(home.path());
+        let before = content(home.path());
+        import(&ground, &new()).unwrap();
+        let account = super::undo::Account::read(&ground, "now").unwrap().unwrap();
+        let plan = account.plan(&ground, "later", false).unwrap();
+        LEFT.set(kill_at);
+        let ended = plan.apply(&ground);
+        LEFT.set(u32::MAX);
+        let _ = record::resume(&ground.places);
+        let after = content(home.path());
+        match after == before {
+            true => finished += 1,
+            false => undone += 1,
+        }
+        assert!(after == before || after == wanted(), "killed at {kill_at}: {after:#?}");
+        if ended.is_ok() {
+            break;
+        }
+    }
+    assert!(undone > 10 && finished > 10, "{undone} {finished}");
 }

@@ -1,5 +1,5 @@
 //! What the agent must know of the synced files' text: which files a lock names, and
-//! whether a config holds an environment, where tokens may stand. Pure.
+//! where in a config tokens may stand. Pure.
 
 use super::table::check_path;
 use std::collections::BTreeSet;
@@ -53,30 +53,54 @@ fn kind(message: &str) -> &str {
     message.split(['`', '\n']).next().unwrap_or_default().trim()
 }
 
-/// Where a config sets variables, such as `[env]` or `[tasks.build.env]`; empty where it
-/// doesn't.
-pub fn environments(config: &toml::Table) -> Vec<String> {
+/// Where a config may hold tokens: variables (`[env]`, `[vars]`, `install_env`), what is run
+/// (`hooks`, `postinstall`), and addresses with a name or password in them. Names of keys,
+/// nothing of their values.
+pub fn private(config: &toml::Table) -> Vec<String> {
     let mut found = Vec::new();
     search(config, "", &mut found);
+    found.dedup();
     found
 }
 
 fn search(table: &toml::Table, at: &str, found: &mut Vec<String>) {
     for (name, value) in table {
-        let here = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
-        let holds = match value {
-            toml::Value::Table(inner) => !inner.is_empty(),
-            toml::Value::Array(all) => !all.is_empty(),
-            _ => false,
-        };
-        match value {
-            _ if holds && matches!(name.as_str(), "env" | "vars") => {
-                found.push(format!("[{here}]"))
-            }
-            toml::Value::Table(inner) => search(inner, &here, found),
-            _ => {}
-        }
+        let name = name.escape_debug();
+        let here = if at.is_empty() { name.to_string() } else { format!("{at}.{name}") };
+        judge(&name.to_string(), value, at, &here, found);
     }
+}
+
+fn judge(name: &str, value: &toml::Value, at: &str, here: &str, found: &mut Vec<String>) {
+    let holds = match value {
+        toml::Value::Table(inner) => !inner.is_empty(),
+        toml::Value::Array(all) => !all.is_empty(),
+        _ => false,
+    };
+    // A tool may be called like any of these; then it has a version, which is text.
+    let of_tool = at.starts_with("tools.");
+    let counts = match name {
+        "env" | "vars" | "install_env" => holds,
+        "postinstall" => of_tool,
+        "hooks" => at.is_empty(),
+        _ => false,
+    };
+    match value {
+        _ if counts => found.push(format!("[{here}]")),
+        toml::Value::Table(inner) => search(inner, here, found),
+        toml::Value::Array(all) => all.iter().for_each(|one| judge("", one, at, here, found)),
+        toml::Value::String(text) if has_userinfo(text) => found.push(format!("[{here}]")),
+        _ => {}
+    }
+}
+
+/// Is there an address of the form `https://NAME:PASSWORD@HOST` in it?
+fn has_userinfo(text: &str) -> bool {
+    let after = text.match_indices("://").filter_map(|(at, mark)| text.get(at + mark.len()..));
+    after.into_iter().any(|rest| {
+        let end = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'');
+        rest.split(end).next().is_some_and(|authority| authority.contains('@'))
+    })
 }
 
 #[cfg(test)]
@@ -105,9 +129,19 @@ mod tests {
     #[test]
     fn variables_are_seen_wherever_they_stand() {
         let config = "[env]\nT = \"x\"\n[tasks.b.env]\nA = \"1\"\n[tools]\nnode = \"1\"\n[vars]\n";
-        assert_eq!(environments(&table(config).unwrap()), ["[env]", "[tasks.b.env]"]);
-        assert_eq!(environments(&table("[[env]]\nA = 1\n").unwrap()), ["[env]"]);
-        assert!(environments(&table("[env]\n[tools]\nenv = \"1\"\n").unwrap()).is_empty());
+        assert_eq!(private(&table(config).unwrap()), ["[env]", "[tasks.b.env]"]);
+        assert_eq!(private(&table("[[env]]\nA = 1\n").unwrap()), ["[env]"]);
+        let tool = "[[tools.\"npm:a\"]]\nversion = \"1\"\ninstall_env = { NPM_TOKEN = \"x\" }\n\
+                    [tools.b]\nversion = \"1\"\npostinstall = \"curl x\"\n\
+                    [plugins]\np = \"https://u:secret@host/x\"\nq = \"https://host/a@b\"\n\
+                    [hooks]\nenter = \"x\"\n";
+        let mut found = private(&table(tool).unwrap());
+        found.sort();
+        let all = ["[hooks]", "[plugins.p]", "[tools.b.postinstall]", "[tools.npm:a.install_env]"];
+        assert_eq!(found, all);
+        let tools = "[tools]\nhooks = \"1\"\npostinstall = \"1\"\nvars = \"1\"\n";
+        assert!(private(&table(tools).unwrap()).is_empty());
+        assert!(private(&table("[env]\n[tools]\nenv = \"1\"\n").unwrap()).is_empty());
     }
 
     #[test]

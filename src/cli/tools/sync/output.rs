@@ -1,8 +1,10 @@
 //! What the commands print, and the archive's own file.
 
 use crate::sys::beneath::{Dir, Kind};
+use crate::tools::sync::bundle::Bundle;
 use crate::tools::sync::ground::{Ground, Spot};
 use crate::tools::sync::import::{Plan, What};
+use crate::tools::sync::staying::files;
 use crate::tools::sync::table::{ROWS, Root, Row, Synced, USER_DIRECTORY};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -51,7 +53,14 @@ pub(super) fn rows(ground: &Ground, workspaces: &[String]) -> Vec<Line> {
 
 fn below_home(ground: &Ground, row: &Row, path: &str) -> Line {
     let spot = ground.spot(path);
-    let (present, blocked) = presence(&spot);
+    let directory = path.strip_suffix(row.name).map(|d| d.trim_end_matches('/'));
+    let (present, blocked) = match directory {
+        Some(directory) if row.name.contains('*') => match files(ground, directory, row) {
+            Ok(found) => (!found.is_empty(), None),
+            Err(e) => (true, Some(e.to_string())),
+        },
+        _ => presence(&spot),
+    };
     let shown = ground.shown(path);
     Line { path: spot.path(), synced: row.synced, present, reason: row.reason, blocked, shown }
 }
@@ -126,7 +135,7 @@ pub(super) fn list_json(lines: &[Line], pending: bool) -> String {
 }
 
 /// What an import did, or would do.
-pub(super) fn import_text(plan: &Plan, dry_run: bool, ground: &Ground) -> String {
+pub(super) fn import_text(plan: &Plan, dry_run: bool, undo: bool, ground: &Ground) -> String {
     let home = &ground.places.home;
     let shown = |path: &Path| match path.strip_prefix(home) {
         Ok(below) => format!("~/{}", below.display()),
@@ -143,6 +152,7 @@ pub(super) fn import_text(plan: &Plan, dry_run: bool, ground: &Ground) -> String
         };
         let _ = write!(text, "{what:<9}  {}", shown(&change.path));
         text.push_str(match change.what {
+            What::Removed if undo => "  (that import had added it)\n",
             What::Removed => "  (the archive has its config without a lock)\n",
             What::Skipped => "  (the workspace is not here)\n",
             _ => "\n",
@@ -150,6 +160,10 @@ pub(super) fn import_text(plan: &Plan, dry_run: bool, ground: &Ground) -> String
     }
     if plan.changes.iter().any(|change| change.backup.is_some()) {
         let _ = writeln!(text, "\nwhat was there is kept in {}", shown(&plan.backups.path()));
+    }
+    if !plan.is_empty() && !dry_run {
+        let line = format!("agent tools import --undo {}", plan.backups.name());
+        let _ = writeln!(text, "\n`{line}` takes this back");
     }
     text.push_str(match (plan.is_empty(), dry_run) {
         (true, _) => "\nnothing to do\n",
@@ -166,9 +180,38 @@ pub(super) fn import_json(plan: &Plan, dry_run: bool) -> String {
     let value = serde_json::json!({
         "schema": "agent.tools-import/1",
         "dry_run": dry_run,
+        "undo": (!dry_run && !plan.is_empty()).then(|| plan.backups.name()),
         "files": plan.changes,
     });
     format!("{value:#}\n")
+}
+
+/// May the archive be written here? Not over what it holds, nor where mise or the agent would
+/// take it for a file of theirs.
+pub(super) fn is_apart(path: &Path, bundle: &Bundle, ground: &Ground) -> Result<(), String> {
+    let refuse = |why: &str| Err(format!("{}: {why}; name another FILE", path.display()));
+    // By its directory's real name; a directory that isn't there is another error's.
+    let real = |path: &Path| {
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(fs::canonicalize(parent).ok()?.join(path.file_name()?))
+    };
+    let Some(target) = real(path) else { return Ok(()) };
+    if bundle.items.iter().any(|item| real(&ground.spot(&item.path).path()) == Some(target.clone()))
+    {
+        return refuse("it is one of the files that are exported");
+    }
+    if target.extension().is_some_and(|e| e == "toml" || e == "lock") {
+        return refuse("mise could take it for a config or a lock");
+    }
+    let p = &ground.places;
+    let own = [&p.config, &p.data, &p.cache, &p.state, &p.agent_data, &p.agent_state];
+    for directory in own.into_iter().chain([&p.system_config, &p.system_data]) {
+        let whole = fs::canonicalize(directory).unwrap_or_else(|_| directory.clone());
+        if target.starts_with(&whole) || target.starts_with(directory) {
+            return refuse("it lies in a directory of mise's or of the agent's own");
+        }
+    }
+    Ok(())
 }
 
 /// Writes the archive so that its name never stands for half of it, readable by its owner
