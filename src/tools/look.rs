@@ -21,7 +21,8 @@ pub struct Request {
     pub mise: PathBuf,
     /// What mise's environment will hold of its own settings (`MISE_*`, `XDG_*`).
     pub variables: BTreeMap<String, String>,
-    /// Finish an import that was cut off: a boot does, who only asks changes nothing.
+    /// A boot asks: finish an import that was cut off, keep a copy of what mise will write over.
+    /// Who only asks changes nothing.
     #[serde(default)]
     pub resume_import: bool,
     /// What is asked about the proof that nothing has changed.
@@ -69,6 +70,9 @@ pub fn helper(request: &Request) -> Seen {
         false => super::sync::Seen::default(),
     };
     let mut seen = Seen { sync, proof: proof::look(request), ..Seen::default() };
+    if matches!(request.proof.what, proof::What::Again) {
+        seen.lock = lock::look(&request.places, &request.variables);
+    }
     if seen.proof.holds.is_some() || !matches!(request.proof.what, proof::What::Holds) {
         return seen;
     }

@@ -58,6 +58,37 @@ fn the_images_lock_is_never_written_also_not_by_root_on_a_writable_root() {
     assert_ne!(fingerprint(&sandbox), before, "mise writes the image's lock where it can");
 }
 
+/// A user's link around the copy.
+#[test]
+fn the_images_lock_is_not_written_through_the_users_link_either() {
+    if !ready() {
+        return;
+    }
+    let image = behind();
+    for (link, named) in [
+        ("ln -s /etc/mise ~/.config/mise", "/home/iteron/.config/mise leads into /etc/mise"),
+        (
+            "mkdir ~/.config/mise && ln -s /etc/mise/mise.lock ~/.config/mise/mise.lock && printf '[tools]\n\"npm:ms\" = \"2.1.3\"\n' >~/.config/mise/config.toml",
+            "/home/iteron/.config/mise/mise.lock leads into /etc/mise",
+        ),
+    ] {
+        let volume = Volume::new();
+        give_to_root(&volume);
+        let plant = as_root(&volume).argument("--entrypoint=sh");
+        plant.run(&["-c", &format!("mkdir -p ~/.config && {link}")]).1.good();
+        let sandbox = as_root(&volume).network().image(&image.name).start(IDLE);
+        let (before, status) = (fingerprint(&sandbox), sandbox.settled());
+        assert_eq!(status.codes(), ["image-lock-exposed"], "{}", sandbox.logs());
+        assert!(status.problem("image-lock-exposed").contains(named), "{}", sandbox.logs());
+        assert_eq!(fingerprint(&sandbox), before);
+        // With the copy alone mise would have written it.
+        let line =
+            "cp -r /etc/mise /tmp/copy && cd / && MISE_SYSTEM_CONFIG_DIR=/tmp/copy mise install";
+        sandbox.sh(line).good();
+        assert_ne!(fingerprint(&sandbox), before, "{link}");
+    }
+}
+
 #[test]
 fn a_read_only_sandbox_leaves_no_copy_behind_and_remembers_one_path() {
     if !ready() {
@@ -187,7 +218,8 @@ fn a_stale_lock_that_is_not_enforced_is_no_more_than_a_note() {
     let status = sandbox.settled();
     assert_eq!(status.state(), "complete", "{}", sandbox.logs());
     let notes = status.notes();
-    assert!(notes.contains("mise.lock: npm:cowsay@1.6.0 is not in the lockfile"), "{notes}");
+    assert!(notes.contains("mise.lock: npm:gone@1.0.0 is left over"), "{notes}");
+    assert!(!notes.contains("npm:cowsay@1.6.0 is not in the lockfile"), "{notes}");
 }
 
 #[test]
@@ -202,10 +234,77 @@ fn a_corrupt_lock_is_named_with_its_place() {
     let (seen, text) = sandbox.shows("degraded", "lock-corrupt");
     let problem = seen.problem("lock-corrupt");
     assert!(problem.contains("/home/iteron/.config/mise/mise.lock:2:11"), "{problem}");
-    assert!(
-        text.contains("rm /home/iteron/.config/mise/mise.lock && MISE_SYSTEM_CONFIG_DIR="),
-        "{text}"
-    );
+    // mise makes it anew by itself; what is to be done is to bring back what it pinned.
+    assert!(problem.contains("mise passes over it and writes it anew"), "{problem}");
+    assert!(text.contains("it is kept as /home/iteron/.local/state/agent/mise.lock.corrupt"));
+    assert!(!text.contains("rm /home"), "{text}");
+}
+
+#[test]
+fn an_enforced_lock_that_is_none_is_left_as_it_is_and_the_line_that_mends_it_named() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    let config = format!("[settings]\nlocked = true\n[tools]\n\"{TOOL}\" = \"{VERSION}\"\n");
+    seed(&volume, MANIFEST, &config);
+    let lock = "lockfile_version = 99\n";
+    seed(&volume, ".config/mise/mise.lock", lock);
+    let sandbox = Recipe::on(&volume).network().start(IDLE);
+    let (seen, text) = sandbox.expects("degraded", "lock-corrupt");
+    let problem = seen.problem("lock-corrupt");
+    assert!(problem.contains("it is enforced") && problem.contains("version 99"), "{problem}");
+    assert!(!problem.contains("anew"), "{problem}");
+    let line =
+        "make it anew: `cd / && rm /home/iteron/.config/mise/mise.lock && MISE_SYSTEM_CONFIG_DIR=";
+    assert!(text.contains(line), "{text}");
+    assert_eq!(sandbox.sh("cat ~/.config/mise/mise.lock").good(), lock);
+    assert_eq!(sandbox.sh("cat ~/.local/state/agent/mise.lock.corrupt").good(), lock);
+    // Where there is a lock that lacks the tool, the setting is named that would let it go.
+    sandbox.sh("printf 'lockfile_version = 2\\n' >~/.config/mise/mise.lock").good();
+    sandbox.restart();
+    let (_, text) = sandbox.expects("degraded", "tool-not-locked");
+    let next = "or take `locked = true` out of /home/iteron/.config/mise/config.toml";
+    assert!(text.contains(next) && !text.contains("MISE_LOCKED"), "{text}");
+}
+
+/// What mise has written into the lock by the end of the boot is not missing from it.
+#[test]
+fn a_lock_that_the_boots_own_install_fills_is_not_called_behind() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    let config = format!("[settings]\nlockfile = true\n[tools]\n\"{TOOL}\" = \"{VERSION}\"\n");
+    seed(&volume, MANIFEST, &config);
+    seed(&volume, ".config/mise/mise.lock", "lockfile_version = 2\n");
+    let sandbox = Recipe::on(&volume).network().start(IDLE);
+    for life in 0..3 {
+        let status = sandbox.settled();
+        assert_eq!(status.state(), "complete", "{}", sandbox.logs());
+        assert!(!status.notes().contains("not in the lockfile"), "{life}: {}", status.notes());
+        sandbox.restart();
+    }
+    let lock = sandbox.sh("cat ~/.config/mise/mise.lock").good();
+    assert!(lock.contains(TOOL), "{lock}");
+}
+
+/// mise reads more than `config.toml`; an entry that installs another package hides nowhere.
+#[test]
+fn an_entry_beside_the_users_local_config_is_told_too() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    seed(&volume, ".config/mise/config.local.toml", "[tools]\n\"npm:semver\" = \"2.1.3\"\n");
+    let entry = "[[tools.\"npm:semver\"]]\nversion = \"2.1.3\"\nbackend = \"npm:ms\"\n";
+    seed(&volume, ".config/mise/mise.local.lock", entry);
+    let sandbox = Recipe::on(&volume).network().env("MISE_LOCKED", "1").start(IDLE);
+    let (seen, _) = sandbox.expects("degraded", "tool-not-locked");
+    let problem = seen.problem("tool-not-locked");
+    assert!(problem.contains("locked to npm:ms, and declared as npm:semver"), "{problem}");
+    let installed = "ls ~/.local/share/mise/installs/npm-semver/2.1.3/node_modules";
+    assert!(sandbox.sh(installed).stdout.contains("ms"), "mise installed it");
 }
 
 /// mise obeys the backend of a lock entry and passes over the tool's name: with the entry of

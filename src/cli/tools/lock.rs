@@ -34,13 +34,13 @@ Examples:
   agent tools lock check --platform linux-x64,linux-arm64  for these platforms
   agent tools lock check --global                          the user's and the image's")]
 pub(crate) struct CheckArgs {
-    /// Projects, directories of mise configuration, or config files (default: the current
-    /// directory)
+    /// Projects, directories of mise configuration, config files or lockfiles (default: the
+    /// current directory)
     #[arg(value_name = "DIR")]
     targets: Vec<PathBuf>,
     /// Platforms that must be locked, with commas (default: those that the lockfile names,
     /// else this machine's)
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = Platform::parse)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = platform)]
     platform: Vec<Platform>,
     /// Also the user's own config and the image's; without DIR only these
     #[arg(long)]
@@ -89,7 +89,7 @@ pub(super) fn main(command: &LockCommand) -> u8 {
     let all: Vec<Checked> =
         found.iter().map(|pair| check(pair, asked, manager.as_deref())).collect();
     for line in &missing {
-        eprintln!("agent: {line}");
+        eprintln!("agent: {}", shown(line));
     }
     if args.json {
         print_json(&all, asked);
@@ -102,6 +102,25 @@ pub(super) fn main(command: &LockCommand) -> u8 {
         () if has(Outcome::Findings) => 1,
         () => 0,
     }
+}
+
+/// One of a list, which may be written with blanks.
+fn platform(name: &str) -> Result<Platform, String> {
+    Platform::parse(name.trim())
+}
+
+/// What a repository's files say may not end a line or move the cursor: a log's reader, a person
+/// or a program, would take the rest for the check's own words.
+fn shown(text: impl std::fmt::Display) -> String {
+    let mut shown = String::new();
+    for c in text.to_string().chars() {
+        // Besides control characters: those that separate lines or turn the direction of writing.
+        match c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            true => shown.extend(c.escape_debug()),
+            false => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// Without `.` components, which would stand in every line.
@@ -152,12 +171,12 @@ fn print_json(all: &[Checked], asked: Option<&[Platform]>) {
 }
 
 fn print_text(checked: &Checked) {
-    let lock = checked.lock.display();
+    let lock = shown(checked.lock.display());
     for finding in &checked.findings {
-        print(&format_args!("{finding}\n"));
+        print(&format_args!("{}\n", shown(finding)));
     }
     if checked.outcome != Outcome::Ok {
-        print(&format_args!("run: {}\n", checked.run));
+        print(&format_args!("run: {}\n", shown(&checked.run)));
         return;
     }
     if checked.tools.is_empty() {
@@ -181,7 +200,7 @@ fn print_text(checked: &Checked) {
             .map(|t| format!("{}@{}", t.tool, t.locked))
             .collect();
         if !of.is_empty() {
-            print(&format_args!("  locked is {words}: {}\n", of.join(", ")));
+            print(&format_args!("  locked is {words}: {}\n", shown(of.join(", "))));
         }
     }
 }

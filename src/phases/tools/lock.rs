@@ -4,9 +4,10 @@ use super::{LOOK_TAKES, Reconcile, Stopped};
 use crate::engine::{HelperError, excerpt};
 use crate::journal::Problem;
 use crate::tools::lock::copy::{Copied, Request, VARIABLES};
-use crate::tools::lock::{Checked, Code, Finding, Scope};
+use crate::tools::lock::{Checked, Code, ENFORCED, Finding, Scope};
 use crate::tools::look::Seen;
 use crate::tools::output::{Failure, Reason};
+use crate::tools::proof::What;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -119,49 +120,61 @@ impl Reconcile<'_, '_> {
         left
     }
 
-    /// Names what the lockfiles can't serve: as a problem where that will fail or install
-    /// something else, as a note where it only will some day.
+    /// Names what the lockfiles can't serve as a problem, where that will fail or install
+    /// something else. What only will some day is a note, and has to wait: see
+    /// [`Self::note_locks`].
     pub(super) fn check_lock(&mut self, seen: &Seen) {
-        if let Some(image) = &seen.lock.image {
-            self.judge_lock(image, true);
-        }
-        if let Some(user) = &seen.lock.user {
-            self.judge_lock(user, false);
+        for (scope, image) in scopes(seen) {
+            self.judge_lock(scope, image);
+            if scope.enforced {
+                self.note_lock(scope, image);
+            }
         }
     }
 
-    /// A lockfile that can't be read has been named already, where it is no TOML; how it is made
-    /// anew is added then. One of an unknown format is named here.
-    fn lock_corrupt(&mut self, message: &str, checked: &Checked, image: bool) {
-        let lock = format!("{}", checked.lock.display());
-        let mut problems = self.report.problems.iter_mut().map(|(_, p)| p);
-        match problems.find(|p| p.code == "lock-corrupt" && p.message.contains(&lock)) {
-            Some(told) if !image => {
-                told.next.push_str(&format!(". To make it anew: `{}`", checked.run));
-            }
-            Some(_) => {}
-            None => self.problem(Problem::new("lock-corrupt", message, next(checked, image))),
+    /// Notes of the lockfiles that nothing enforces. mise writes into them as it installs: what
+    /// they lacked before may be in them now.
+    pub(super) async fn note_locks(&mut self, before: &Seen) {
+        let lacks = |s: &Scope| !s.enforced && s.checked.version.is_some();
+        if !scopes(before).any(|(s, _)| lacks(s) && !s.checked.findings.is_empty()) {
+            return;
         }
+        let request = self.request(What::Again);
+        match self.cx.helper::<_, Seen>("tools", &request, true, LOOK_TAKES).await {
+            Ok(seen) => {
+                for (scope, image) in scopes(&seen).filter(|(s, _)| lacks(s)) {
+                    self.note_lock(scope, image);
+                }
+            }
+            Err(e) => self.log.say(&format!("the lockfiles were not looked at again: {e:?}")),
+        }
+    }
+
+    /// A link of the user's by which mise would write the image's configuration.
+    pub(super) fn image_exposed(&mut self, seen: &Seen) -> Result<(), Stopped> {
+        let Some(path) = &seen.lock.exposed else { return Ok(()) };
+        let (path, image) = (path.display(), self.work.places.system_config.display());
+        self.problem(Problem::new(
+            "image-lock-exposed",
+            format!(
+                "{path} leads into {image}, where this user can write: mise might write the image's own lockfile; it is not run"
+            ),
+            format!("put what is the user's own in the place of {path}; then run `agent boot`"),
+        ));
+        Err(Stopped)
     }
 
     fn judge_lock(&mut self, scope: &Scope, image: bool) {
         let checked = &scope.checked;
         let lock = checked.lock.display();
-        if let Some(corrupt) = checked.findings.iter().find(|f| f.code == Code::Corrupt) {
-            self.lock_corrupt(&corrupt.to_string(), checked, image);
-            if !scope.enforced {
-                return;
-            }
-        }
-        // A config that is no TOML is mise's to refuse, and the phase tells it then.
-        if checked.findings.iter().any(|f| f.code == Code::Config) {
+        if is_told_elsewhere(checked) {
             return;
         }
         if scope.enforced {
             for (tool, findings) in by_tool(checked) {
                 let all: Vec<&str> = findings.iter().map(|f| f.message.as_str()).collect();
                 let message = format!("{} ({lock})", all.join("; "));
-                let next = format!("{}; or unset MISE_LOCKED", next(checked, image));
+                let next = format!("{}; or {}", next(checked, image), not_enforced(scope));
                 self.problem(Problem::new("tool-not-locked", message, next));
                 self.not_locked.push(tool.to_owned());
             }
@@ -176,9 +189,15 @@ impl Reconcile<'_, '_> {
                 .evidence(excerpt(&all.join("\n"))),
             );
         }
+    }
+
+    fn note_lock(&mut self, scope: &Scope, image: bool) {
+        let checked = &scope.checked;
+        if is_told_elsewhere(checked) {
+            return;
+        }
         let told = |f: &&Finding| f.code.is_refused() && (scope.enforced || image);
-        let left: Vec<&Finding> =
-            checked.findings.iter().filter(|f| !told(f) && f.code != Code::Corrupt).collect();
+        let left: Vec<&Finding> = checked.findings.iter().filter(|f| !told(f)).collect();
         // Where nothing is enforced, having no lockfile is a choice.
         if let Some(first) = left.first().filter(|_| checked.version.is_some()) {
             let more = match left.len() {
@@ -186,10 +205,31 @@ impl Reconcile<'_, '_> {
                 n => format!(", and {} more", n - 1),
             };
             self.standing_note(format!(
-                "{lock}: {}{more} (`agent tools lock check --global` tells all)",
+                "{}: {}{more} (`agent tools lock check --global` tells all)",
+                checked.lock.display(),
                 first.message
             ));
         }
+    }
+}
+
+/// The lockfiles, each with whether it is the image's.
+fn scopes(seen: &Seen) -> impl Iterator<Item = (&Scope, bool)> {
+    let image = seen.lock.image.iter().map(|s| (s, true));
+    image.chain(seen.lock.user.iter().map(|s| (s, false)))
+}
+
+/// A config that is no TOML is mise's to refuse, and the phase tells it then; a lockfile that is
+/// none has been told before mise was run.
+fn is_told_elsewhere(checked: &Checked) -> bool {
+    checked.findings.iter().any(|f| matches!(f.code, Code::Config | Code::Corrupt))
+}
+
+/// How a lockfile is no longer enforced.
+fn not_enforced(scope: &Scope) -> String {
+    match &scope.by {
+        None => format!("unset {ENFORCED}"),
+        Some(config) => format!("take `locked = true` out of {}", config.display()),
     }
 }
 

@@ -91,6 +91,7 @@ impl Reconcile<'_, '_> {
             return Ok(());
         }
         self.corrupt_locks(&seen);
+        self.image_exposed(&seen)?;
         self.policy(&seen).await?;
         self.keep_image_lock().await?;
         self.check_lock(&seen);
@@ -100,6 +101,7 @@ impl Reconcile<'_, '_> {
             self.or_stop(trusted)?;
         }
         let standing = self.settle().await?;
+        self.note_locks(&seen).await;
         self.denied(&seen, &standing.tools);
         for (name, change) in standing.losses() {
             self.problem(problems::tool_damaged(&name, &change));

@@ -3,11 +3,9 @@
 use crate::engine::{HelperError, excerpt};
 use crate::journal::Problem;
 use crate::journal::event::Tool;
-use crate::tools::manifest::ManifestError;
 use crate::tools::output::{Failure, Reason};
-use crate::tools::proof::{Change, Shim, Wrong};
+use crate::tools::proof::{Change, Corrupt, Shim, Wrong};
 use crate::tools::verify::Verdict;
-use std::path::Path;
 
 /// What a SIGKILL most often is.
 pub(super) const MEMORY_LIMIT: &str = "SIGKILL without an operator is most often the memory limit";
@@ -157,26 +155,34 @@ pub(super) fn not_looked(e: &HelperError) -> Problem {
     )
 }
 
-/// A lockfile that is no TOML, and the copy of it that was kept before mise wrote it anew;
-/// the image's is never written.
-pub(super) fn lock_corrupt(lock: &ManifestError, copy: Option<&Path>) -> Problem {
-    let path = lock.path.display();
-    let (mise, next) = match copy {
-        Some(copy) => (
-            "mise passes over it and writes it anew",
-            format!(
-                "put back into {path} what it pinned: it is kept as {}; then run `agent boot`",
-                copy.display()
-            ),
-        ),
-        None => (
-            "mise passes over it",
+/// A lockfile that is none, and the copy of it that was kept before mise writes it anew. `run`
+/// is the line that makes it anew, of one that is enforced: that one mise leaves as it is.
+pub(super) fn lock_corrupt(lock: &Corrupt, run: Option<&str>, image: bool) -> Problem {
+    let path = lock.error.path.display();
+    let (kept, why) = (lock.kept.as_ref(), lock.not_kept.as_deref());
+    let older = if lock.replaced { ", in place of an older one" } else { "" };
+    let copy = kept.map(|at| format!("it is kept as {}{older}", at.display()));
+    let copy = copy.unwrap_or_else(|| format!("no copy of it is kept: {}", why.unwrap_or("")));
+    let (mise, next) = match (image, run) {
+        (true, run) => (
+            if run.is_some() { REFUSES } else { "mise passes over it" },
             "build the image with a lockfile that is whole (`image/pin lock`)".to_owned(),
+        ),
+        (false, None) => (
+            "mise passes over it and writes it anew",
+            format!("put back into {path} what it pinned: {copy}; then run `agent boot`"),
+        ),
+        (false, Some(run)) => (
+            REFUSES,
+            format!("mend {path}, or make it anew: `{run}` ({copy}); then run `agent boot`"),
         ),
     };
     Problem::new("lock-corrupt", format!("the lockfile {path} cannot be read: {mise}"), next)
-        .evidence(lock.to_string())
+        .evidence(lock.error.to_string())
 }
+
+/// What mise does with an enforced lockfile that it can make nothing of.
+const REFUSES: &str = "it is enforced, so mise installs nothing that it should hold";
 
 /// A tool that lost something and may still work.
 pub(super) fn tool_damaged(name: &str, change: &Change) -> Problem {

@@ -51,13 +51,15 @@ impl Reconcile<'_, '_> {
         true
     }
 
-    /// Lockfiles that mise passes over, with exit status 0.
+    /// Lockfiles that mise can make nothing of; where they aren't enforced it passes over them,
+    /// with exit status 0.
     pub(super) fn corrupt_locks(&mut self, seen: &Seen) {
         let places = &self.work.places;
         for lock in &seen.proof.locks {
-            let users = !lock.path.starts_with(&places.system_config);
-            let copy = users.then(|| proof::corrupt_copy(places, &lock.path));
-            self.problem(problems::lock_corrupt(lock, copy.as_deref()));
+            let image = lock.error.path.starts_with(&places.system_config);
+            let enforced = seen.lock.enforced(&lock.error.path);
+            let run = enforced.map(|scope| scope.checked.run.as_str());
+            self.problem(problems::lock_corrupt(lock, run, image));
         }
     }
 

@@ -33,6 +33,38 @@ pub fn bare(name: &str) -> &str {
     name.split('[').next().unwrap_or(name)
 }
 
+/// The options in brackets of a tool's name: `x[asset_pattern=y,bin=z]`.
+pub fn bracketed(name: &str) -> impl Iterator<Item = (String, String)> + '_ {
+    let inner = name.split_once('[').and_then(|(_, inner)| inner.strip_suffix(']'));
+    let parts = inner.unwrap_or_default().split(',').filter_map(|part| part.split_once('='));
+    parts.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Does mise compare this option of a tool's with the entry's? `None` where it isn't known.
+/// From mise's own list of what an entry of these backends holds, and of what else they know.
+pub fn compares(full: &str, option: &str) -> Option<bool> {
+    match (full.split_once(':').map_or(full, |(backend, _)| backend), option) {
+        ("npm", "allow_builds") => Some(true),
+        ("npm", _) => Some(false),
+        (
+            "github" | "gitlab" | "forgejo",
+            "api_url"
+            | "version_prefix"
+            | "asset_pattern"
+            | "additional_asset_patterns"
+            | "url"
+            | "no_app"
+            | "matching"
+            | "matching_regex",
+        ) => Some(true),
+        (
+            "github" | "gitlab" | "forgejo",
+            "bin" | "bin_path" | "filter_bins" | "rename_exe" | "strip_components",
+        ) => Some(false),
+        _ => None,
+    }
+}
+
 /// Do these two name the same backend and tool? `pipx` is the older name of `pypi`.
 pub fn same(declared: &str, locked: &str) -> bool {
     let modern = |full: &str| match bare(full).split_once(':') {
@@ -62,5 +94,8 @@ mod tests {
         }
         assert!(same("pipx:black", "pypi:black") && same("ubi:a/b[exe=b]", "ubi:a/b"));
         assert!(!same("npm:semver", "npm:ms"));
+        let found: Vec<_> = bracketed("ubi:a/b[exe=b, x=y]").collect();
+        assert_eq!(found, [("exe".into(), "b".into()), ("x".into(), "y".to_owned())]);
+        assert_eq!(bracketed("ubi:a/b").count(), 0);
     }
 }

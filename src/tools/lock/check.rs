@@ -110,7 +110,7 @@ pub fn check(pair: &Pair, asked: Option<&[Platform]>, npm_manager: Option<&str>)
 impl Checked {
     fn refuse(&mut self, e: &ManifestError, code: Code) {
         let what = match code {
-            Code::Corrupt => "it is no lockfile, and mise passes over it and writes it anew: ",
+            Code::Corrupt => "it is no lockfile, so it answers for nothing: ",
             _ => "",
         };
         // What has no place was refused for its form, or couldn't be read at all.
@@ -143,6 +143,7 @@ fn settings(configs: &[Requests]) -> Settings {
     let first = all.next().unwrap_or_default();
     all.fold(first, |found, next| Settings {
         locked: found.locked.or(next.locked),
+        locked_in: found.locked_in.or(next.locked_in),
         locked_scopes: found.locked_scopes.or(next.locked_scopes),
         npm_manager: found.npm_manager.or(next.npm_manager),
     })

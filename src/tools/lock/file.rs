@@ -132,7 +132,9 @@ fn entry(tool: &str, value: &Value) -> Result<Entry, &'static str> {
             .flatten()
             .filter_map(|s| s.as_str().map(str::to_owned))
             .collect(),
-        options: options.into_iter().flatten().map(|(k, v)| (k.clone(), plain(v))).collect(),
+        options: super::backend::bracketed(tool)
+            .chain(options.into_iter().flatten().map(|(k, v)| (k.clone(), plain(v))))
+            .collect(),
         tree,
         platforms: quoted.chain(nested).map(|(k, v)| (k.to_owned(), artifact(v))).collect(),
         environment: table.contains_key("env"),
@@ -145,6 +147,14 @@ fn artifact(value: &Value) -> Artifact {
         url: text("url").or(text("url_api")).is_some(),
         checksum: text("checksum").map(str::to_owned),
     }
+}
+
+/// Is this `ALGORITHM:HEX`, of an algorithm that mise knows and of its length?
+pub(super) fn is_checksum(text: &str) -> bool {
+    let lengths = [("sha256", 64), ("sha512", 128), ("sha1", 40), ("blake3", 64), ("md5", 32)];
+    text.split_once(':').is_some_and(|(kind, sum)| {
+        lengths.contains(&(kind, sum.len())) && sum.chars().all(|c| c.is_ascii_hexdigit())
+    })
 }
 
 /// A value as mise writes it into `options`: texts as they are, lists as JSON.
@@ -182,6 +192,19 @@ mod tests {
         assert_eq!(node[0].platforms["linux-x64"].checksum.as_deref(), Some("sha256:1"));
         assert!(node[1].platforms["linux-x64"].checksum.is_none());
         assert_eq!(of("old").version, "1");
+    }
+
+    #[test]
+    fn a_checksum_names_its_algorithm_and_is_whole() {
+        let sum = |kind: &str, length: usize| format!("{kind}:{}", "0a".repeat(length / 2));
+        for good in [sum("sha256", 64), sum("sha512", 128), sum("blake3", 64), sum("md5", 32)] {
+            assert!(is_checksum(&good), "{good}");
+        }
+        let long = sum("sha512", 64);
+        let word = sum("sha256", 64).replace("0a", "zz");
+        for wrong in ["banana:00", "deadbeef", "sha256:", "sha256:00", "", &long, &word] {
+            assert!(!is_checksum(wrong), "{wrong}");
+        }
     }
 
     #[test]

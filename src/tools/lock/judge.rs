@@ -1,10 +1,13 @@
 //! Requests against a lockfile. Pure but for the look at dependency trees, which is passed in.
 
+mod fits;
+
 use super::backend::{self, Locks};
-use super::file::{Entry, Lockfile, Tree};
+use super::file::{self, Entry, Lockfile, Tree};
 use super::platform::Platform;
 use super::request::{Request, Requests};
 use super::sidecar::State;
+use fits::{Choice, is_twin, options, satisfies};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -25,6 +28,10 @@ pub enum Code {
     Unsatisfied,
     /// The entry is for other options.
     Options,
+    /// The entry's options differ in one of which it isn't known whether mise compares it.
+    Unsure,
+    /// More than one entry answers.
+    Ambiguous,
     /// The entry installs from elsewhere than the tool's name says.
     Backend,
     /// Nothing declares what the entry locks.
@@ -47,7 +54,7 @@ impl Code {
     /// Does a locked install fail because of this, or install something else? The rest makes
     /// the lock worth less, or is left over.
     pub fn is_refused(self) -> bool {
-        !matches!(self, Self::Stale | Self::Checksum | Self::Integrity)
+        !matches!(self, Self::Stale | Self::Checksum | Self::Integrity | Self::Unsure)
     }
 }
 
@@ -187,7 +194,12 @@ impl<'a> Judging<'a> {
         let entries = self.entries(request);
         let fitting: Vec<_> = entries.iter().filter(|(_, e)| satisfies(request, e)).collect();
         self.used.extend(fitting.iter().map(|(n, _)| *n));
-        let Some((_, entry)) = fitting.iter().find(|(_, e)| same_options(request, e)) else {
+        let declared = self.declared_backend(tool);
+        let installs = |e: &Entry| e.backend.clone().or(declared.clone()).unwrap_or(tool.clone());
+        let choice = |e: &Entry| options(&installs(e), request, e);
+        let serving: Vec<&Entry> =
+            fitting.iter().map(|(_, e)| *e).filter(|e| choice(e) != Choice::Other).collect();
+        let Some(entry) = serving.first() else {
             let locked: Vec<&str> = entries.iter().map(|(_, e)| e.version.as_str()).collect();
             let (code, why) = match (fitting.is_empty(), locked.is_empty()) {
                 (_, true) => (Code::Missing, "it has no entry".to_owned()),
@@ -204,8 +216,17 @@ impl<'a> Judging<'a> {
                 format!("{request} is not in the lockfile: {why}"),
             );
         };
-        let declared = self.declared_backend(tool);
-        let backend = entry.backend.clone().or(declared.clone()).unwrap_or_else(|| tool.clone());
+        if serving.iter().skip(1).any(|other| is_twin(request, entry, other)) {
+            let message = format!("{request} has several entries, and nothing says which serves");
+            self.find(Code::Ambiguous, tool, version, message);
+        }
+        if let Choice::Unknown(option) = choice(entry) {
+            let message = format!(
+                "{request} and its entry differ in `{option}`: whether that counts can't be told"
+            );
+            self.find(Code::Unsure, tool, version, message);
+        }
+        let backend = installs(entry);
         if let Some(declared) = declared.filter(|d| !backend::same(d, &backend)) {
             let message = format!("{request} is locked to {backend}, and declared as {declared}");
             self.find(Code::Backend, tool, version, message);
@@ -254,6 +275,9 @@ impl<'a> Judging<'a> {
                 None => (Code::Platform, "no entry"),
                 Some(a) if !a.url => (Code::Platform, "no URL"),
                 Some(a) if a.checksum.is_none() => (Code::Checksum, "no checksum"),
+                Some(a) if !a.checksum.as_deref().is_some_and(file::is_checksum) => {
+                    (Code::Checksum, "a checksum that is none")
+                }
                 Some(_) => continue,
             };
             holds = Holds::Version;
@@ -339,43 +363,6 @@ impl<'a> Judging<'a> {
             self.find(Code::Stale, &entry.tool, &entry.version, message);
         }
     }
-}
-
-/// Does the entry answer the request? An entry with `specifiers` says so itself, and mise
-/// goes by nothing else. One without is compared by version.
-fn satisfies(request: &Request, entry: &Entry) -> bool {
-    // Rendered by mise, from variables that only it knows.
-    if request.version.contains("{{") {
-        return true;
-    }
-    if !entry.specifiers.is_empty() {
-        return entry.specifiers.contains(&request.version);
-    }
-    let asked = request.version.strip_prefix("prefix:").unwrap_or(&request.version);
-    let asked = asked.strip_prefix('v').unwrap_or(asked);
-    let locked = entry.version.strip_prefix('v').unwrap_or(&entry.version);
-    match asked {
-        "latest" | "lts" => true,
-        // A range in a language of the backend's.
-        _ if asked.starts_with(['^', '~', '>', '<', '=', '*']) || asked.starts_with("sub-") => true,
-        _ => locked
-            .strip_prefix(asked)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-'])),
-    }
-}
-
-/// Options that the lockfile holds must be the config's; of those that it doesn't hold, one
-/// is known to be compared.
-fn same_options(request: &Request, entry: &Entry) -> bool {
-    const COMPARED: &[&str] = &["allow_builds"];
-    let asked = |key: &String| request.options.get(key);
-    let npm = request.tool.starts_with("npm:");
-    // Others than npm's may come from settings, such as Swift's platform.
-    entry.options.iter().all(|(key, value)| asked(key).map_or(!npm, |own| own == value))
-        && (!npm
-            || COMPARED
-                .iter()
-                .all(|key| request.options.contains_key(*key) == entry.options.contains_key(*key)))
 }
 
 #[cfg(test)]

@@ -37,6 +37,18 @@ pub fn of(target: &Path, places: &Places) -> Vec<Pair> {
     if target.is_dir() {
         return of_directory(target, places);
     }
+    // A lockfile stands for the configs that share it: hooks are given the files that changed.
+    if let (Some(directory), true) = (target.parent(), is_lock(target)) {
+        let all = named(directory, |name| is_project(name) || is_directory(name), &Kind::System);
+        let own = all.into_iter().filter(|pair| pair.lock == target);
+        return own
+            .map(|pair| {
+                let config = pair.configs.iter().find(|c| c.parent() == Some(directory));
+                let config = config.cloned().unwrap_or_else(|| directory.join("config.toml"));
+                Pair { kind: kind_of(directory, &config, places), ..pair }
+            })
+            .collect();
+    }
     let Some((directory, lock)) = target.parent().zip(lock_of(target)) else { return Vec::new() };
     let directory = if directory.ends_with("conf.d") {
         directory.parent().unwrap_or(directory)
@@ -48,10 +60,15 @@ pub fn of(target: &Path, places: &Places) -> Vec<Pair> {
     all.into_iter().filter(|pair| pair.lock == lock).collect()
 }
 
-/// One directory of mise configuration (`config.toml`, `conf.d`), if it has any.
-pub fn directory(directory: &Path, kind: Kind) -> Option<Pair> {
-    let lock = directory.join(crate::tools::places::LOCK);
-    named(directory, is_directory, &kind).into_iter().find(|pair| pair.lock == lock)
+/// Every pair of the user's or an image's directory of mise configuration: `config.toml` and
+/// `conf.d`, but also `mise.toml`, each with its local form and its environments' (tried with
+/// `mise config ls`; a `.mise.toml` there is passed over).
+pub fn directory(directory: &Path, kind: Kind) -> Vec<Pair> {
+    named(directory, in_directory, &kind)
+}
+
+fn in_directory(name: &str) -> bool {
+    is_directory(name) || is_project(name) && !name.starts_with('.')
 }
 
 fn of_directory(root: &Path, places: &Places) -> Vec<Pair> {
@@ -65,13 +82,17 @@ fn of_directory(root: &Path, places: &Places) -> Vec<Pair> {
         (".config/mise", is_directory),
     ] {
         let directory = if below.is_empty() { root.to_owned() } else { root.join(below) };
-        let kind = if places.config == directory { &Kind::Global } else { &project };
-        all.extend(named(&directory, wanted, kind));
+        if [&places.config, &places.system_config].contains(&&directory) {
+            let users = places.config == directory;
+            let kind = if users { Kind::Global } else { Kind::System };
+            all.extend(self::directory(&directory, kind));
+            continue;
+        }
+        all.extend(named(&directory, wanted, &project));
     }
     // The directory itself may be one of mise's: the user's, an image's.
     let kind = kind_of(root, &root.join("config.toml"), places);
-    let lone = all.is_empty() && root.join(crate::tools::places::LOCK).exists();
-    if kind == Kind::Global || places.system_config == root || lone {
+    if all.is_empty() && root.join(crate::tools::places::LOCK).exists() {
         all.extend(named(root, is_directory, &kind));
     }
     all
@@ -83,13 +104,16 @@ fn kind_of(directory: &Path, config: &Path, places: &Places) -> Kind {
     if places.config == directory {
         return Kind::Global;
     }
+    if places.system_config == directory {
+        return Kind::System;
+    }
     let name = config.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     if is_project(name) {
         let root = if directory.ends_with(".config") { directory.parent() } else { None };
         return Kind::Project(root.unwrap_or(directory).to_owned());
     }
     for below in [".config/mise", ".mise", "mise"] {
-        if directory.ends_with(below) && places.system_config != directory {
+        if directory.ends_with(below) {
             let levels = Path::new(below).components().count();
             let root = directory.ancestors().nth(levels).unwrap_or(directory);
             return Kind::Project(root.to_owned());
@@ -101,7 +125,9 @@ fn kind_of(directory: &Path, config: &Path, places: &Places) -> Kind {
 fn named(directory: &Path, wanted: impl Fn(&str) -> bool, kind: &Kind) -> Vec<Pair> {
     let entries = |directory: &Path| -> Vec<PathBuf> {
         let entries = directory.read_dir().into_iter().flatten().flatten();
-        let mut all: Vec<PathBuf> = entries.map(|e| e.path()).filter(|p| p.is_file()).collect();
+        // What is neither a file nor a directory is refused with its reason where it is read.
+        let there = |p: &PathBuf| p.metadata().is_ok_and(|m| !m.is_dir());
+        let mut all: Vec<PathBuf> = entries.map(|e| e.path()).filter(there).collect();
         all.sort();
         all
     };
@@ -132,6 +158,20 @@ fn is_directory(name: &str) -> bool {
     name.starts_with("config.") && name.ends_with(".toml")
 }
 
+/// `mise.lock`, `mise.local.lock`.
+fn is_lock(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    name.starts_with("mise.") && name.ends_with(".lock")
+}
+
+/// The lockfiles that are in a directory of mise configuration, by name.
+pub fn locks(directory: &Path) -> Vec<PathBuf> {
+    let entries = directory.read_dir().into_iter().flatten().flatten();
+    let mut all: Vec<PathBuf> = entries.map(|e| e.path()).filter(|p| is_lock(p)).collect();
+    all.sort();
+    all
+}
+
 /// The lockfile of one config.
 fn lock_of(config: &Path) -> Option<PathBuf> {
     let directory = config.parent()?;
@@ -145,6 +185,14 @@ fn lock_of(config: &Path) -> Option<PathBuf> {
 }
 
 impl Pair {
+    /// Does mise read it where `MISE_ENV` names these environments?
+    pub fn is_read(&self, environments: &[&str]) -> bool {
+        let name = self.lock.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let middle = name.strip_prefix("mise.").and_then(|n| n.strip_suffix("lock"));
+        let mut parts = middle.unwrap_or_default().split('.').filter(|p| !p.is_empty());
+        parts.all(|part| part == "local" || environments.contains(&part))
+    }
+
     /// The line that writes the lockfile; `anew` removes it first, because mise refuses to
     /// update what it can't read.
     pub fn line(&self, asked: Option<&[Platform]>, anew: bool) -> String {
@@ -157,31 +205,42 @@ impl Pair {
         match &self.kind {
             // Not in a project, whose config would be trusted by the way; and not the image's,
             // which the same command would write where it can, and fail on where it can't.
-            Kind::Global => format!(
-                "cd / && {remove}MISE_SYSTEM_CONFIG_DIR=/nonexistent mise lock --global{platforms}"
-            ),
+            Kind::Global => {
+                let (set, local) = self.environment();
+                format!(
+                    "cd / && {remove}{set}MISE_SYSTEM_CONFIG_DIR=/nonexistent mise lock --global{local}{platforms}"
+                )
+            }
             Kind::System => {
                 let directory = self.lock.parent().unwrap_or(Path::new("/"));
+                let (set, local) = self.environment();
                 // In a home without a config, for the user's would be locked too.
                 format!(
-                    "cd / && {remove}HOME=$(mktemp -d) MISE_SYSTEM_CONFIG_DIR={} mise lock --global{platforms}",
+                    "cd / && {remove}{set}HOME=$(mktemp -d) MISE_SYSTEM_CONFIG_DIR={} mise lock --global{local}{platforms}",
                     quoted(directory)
                 )
             }
             Kind::Project(root) => {
-                let name = self.lock.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-                let middle = name.trim_start_matches("mise").trim_end_matches("lock");
-                let middle = middle.trim_matches('.');
-                let (environment, local) = match middle.strip_suffix("local") {
-                    Some(environment) => (environment.trim_end_matches('.'), " --local"),
-                    None => (middle, ""),
-                };
-                let set = match environment {
-                    "" => String::new(),
-                    name => format!("MISE_ENV={name} "),
-                };
+                let (set, local) = self.environment();
                 format!("cd {} && {remove}{set}mise lock{local}{platforms}", quoted(root))
             }
+        }
+    }
+}
+
+impl Pair {
+    /// What in front of the line, and which option behind it, chooses this lockfile.
+    fn environment(&self) -> (String, &'static str) {
+        let name = self.lock.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let middle = name.trim_start_matches("mise").trim_end_matches("lock");
+        let middle = middle.trim_matches('.');
+        let (environment, local) = match middle.strip_suffix("local") {
+            Some(environment) => (environment.trim_end_matches('.'), " --local"),
+            None => (middle, ""),
+        };
+        match environment {
+            "" => (String::new(), local),
+            name => (format!("MISE_ENV={name} "), local),
         }
     }
 }
@@ -254,6 +313,33 @@ mod tests {
         let names: Vec<_> = found.iter().map(|(configs, _, _)| configs.as_str()).collect();
         assert_eq!(names, ["mise.local.toml", ".mise.toml mise.toml"]);
         assert_eq!(pairs(&["mise.toml", "mise.local.toml"], "mise.toml").len(), 1);
+    }
+
+    #[test]
+    fn a_lockfile_stands_for_its_configs() {
+        let files = [".config/mise/config.toml", ".config/mise/config.local.toml", "mise.toml"];
+        let found = pairs(&files, ".config/mise/mise.lock");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, ".config/mise/config.toml");
+        assert_eq!(found[0].2, "cd ROOT && mise lock");
+        assert_eq!(pairs(&files, "mise.lock")[0].0, "mise.toml");
+        assert!(pairs(&files, "mise.local.lock").is_empty());
+    }
+
+    #[test]
+    fn environments_are_read_where_they_are_chosen() {
+        for (lock, environments, read) in [
+            ("mise.lock", &[][..], true),
+            ("mise.local.lock", &[], true),
+            ("mise.test.lock", &[], false),
+            ("mise.test.lock", &["a", "test"], true),
+            ("mise.test.local.lock", &["test"], true),
+            ("mise.test.local.lock", &["a"], false),
+        ] {
+            let lock = Path::new("/x").join(lock);
+            let pair = Pair { configs: Vec::new(), lock, kind: Kind::Global };
+            assert_eq!(pair.is_read(environments), read, "{pair:?} {environments:?}");
+        }
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub struct Requests {
 pub struct Settings {
     /// `locked`.
     pub locked: Option<bool>,
+    /// The config that says so.
+    #[serde(default)]
+    pub locked_in: Option<PathBuf>,
     /// `locked_scopes`.
     pub locked_scopes: Option<Vec<String>>,
     /// `npm.package_manager`: only mise's own installer has dependency trees.
@@ -97,6 +100,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Requests, ManifestError> {
             == Some(true),
         settings: Settings {
             locked: setting("locked").and_then(Value::as_bool),
+            locked_in: setting("locked").map(|_| path.into()),
             locked_scopes: setting("locked_scopes").and_then(Value::as_array).map(|all| texts(all)),
             npm_manager: setting("npm")
                 .and_then(|npm| npm.get("package_manager"))
@@ -125,7 +129,8 @@ const NO_OPTIONS: &[&str] =
 fn request(name: &str, value: &Value) -> Option<Request> {
     let tool = super::backend::bare(name).to_owned();
     let Value::Table(table) = value else {
-        return Some(Request { tool, version: plain(value), ..Request::default() });
+        let options = super::backend::bracketed(name).collect();
+        return Some(Request { tool, version: plain(value), options, ..Request::default() });
     };
     let version = ["version", "prefix", "ref", "path"].iter().find_map(|key| {
         let text = plain(table.get(*key)?);
@@ -137,7 +142,9 @@ fn request(name: &str, value: &Value) -> Option<Request> {
         _ => Vec::new(),
     };
     let options = table.iter().filter(|(key, _)| !NO_OPTIONS.contains(&key.as_str()));
-    let options = options.map(|(key, v)| (key.clone(), plain(v))).collect();
+    let options = super::backend::bracketed(name)
+        .chain(options.map(|(key, v)| (key.clone(), plain(v))))
+        .collect();
     Some(Request { tool, version, os, options })
 }
 
@@ -159,6 +166,7 @@ mod tests {
         assert_eq!(words, ["npm:a@1", "npm:a@2", "npm:b@3", "ubi:c/c@latest"]);
         assert_eq!(all.tools[0].os, ["linux"]);
         assert_eq!(all.tools[2].options["allow_builds"], "[\"b\"]");
+        assert_eq!(all.tools[3].options["exe"], "c");
         assert_eq!(all.aliases["d"], "npm:d");
         assert_eq!(all.tasks[0].tool, "e");
         assert_eq!(all.settings.locked, Some(true));

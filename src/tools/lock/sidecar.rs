@@ -40,8 +40,13 @@ pub fn look(directory: &Path, entry: &Entry, tree: &Tree) -> State {
         Err(e) => return State::Missing(e.to_string()),
     };
     let manifest = at.join(if npm { "package.json" } else { "pyproject.toml" });
-    if !manifest.is_file() {
-        return State::Missing(format!("{} is missing", manifest.display()));
+    let said = match crate::tools::manifest::text_of(&manifest) {
+        Ok(Some(said)) => said,
+        Ok(None) => return State::Missing(format!("{} is missing", manifest.display())),
+        Err(e) => return State::Missing(e.to_string()),
+    };
+    if let Err(why) = is_manifest(&said, npm) {
+        return State::Missing(format!("{} is none: {why}", manifest.display()));
     }
     if tree.digest != digest(&text) {
         return State::Changed;
@@ -63,6 +68,15 @@ pub fn look(directory: &Path, entry: &Entry, tree: &Tree) -> State {
     }
 }
 
+/// What the package manager reads beside the tree: mise refuses a tree without.
+fn is_manifest(text: &str, npm: bool) -> Result<(), String> {
+    type Object = serde_json::Map<String, serde_json::Value>;
+    match npm {
+        true => serde_json::from_str::<Object>(text).map(drop).map_err(|e| e.to_string()),
+        false => toml::from_str::<toml::Table>(text).map(drop).map_err(|e| e.message().to_owned()),
+    }
+}
+
 /// The digest of a native lockfile's text, as mise writes it.
 pub fn digest(text: &str) -> String {
     use std::fmt::Write;
@@ -75,21 +89,37 @@ pub fn digest(text: &str) -> String {
 
 /// The packages of an `aube-lock.yaml`, each with whether it has an integrity. The file is
 /// written by a program, so its lines are known: a package's key stands alone at an
-/// indentation of two, what belongs to it deeper.
+/// indentation of two, its `resolution` at four, on one line or with its keys below at six.
+/// What is written in another way is taken for something without an integrity.
 fn packages(text: &str) -> Vec<(&str, bool)> {
     let mut all: Vec<(&str, bool)> = Vec::new();
-    let mut within = false;
-    for line in text.lines().filter(|l| !l.trim().is_empty()) {
+    let (mut within, mut resolution) = (false, false);
+    let lines = text.lines().filter(|l| !l.trim().is_empty() && !l.trim_start().starts_with('#'));
+    for (n, line) in lines.enumerate() {
+        // Of two documents a reader may take the other one.
+        if n > 0 && line.starts_with("---") {
+            return Vec::new();
+        }
+        let words = line.trim();
         let depth = line.len() - line.trim_start().len();
+        if depth <= 4 {
+            resolution = false;
+        }
         match depth {
-            0 => within = line.trim_end() == "packages:",
+            0 => within = words == "packages:",
             2 if within => {
-                let key = line.trim().split(": ").next().unwrap_or_default().trim_end_matches(':');
-                all.push((key.trim_matches(['\'', '"']), has_integrity(line)));
+                let key = words.split(": ").next().unwrap_or_default().trim_end_matches(':');
+                all.push((key.trim_matches(['\'', '"']), false));
             }
-            _ if within && has_integrity(line) => {
-                if let Some((_, proved)) = all.last_mut() {
-                    *proved = true;
+            4 if within && words == "resolution:" => resolution = true,
+            4 if within => {
+                if let Some(map) = words.strip_prefix("resolution: ") {
+                    prove(&mut all, flow_integrity(map));
+                }
+            }
+            6 if resolution => {
+                if let Some(value) = words.strip_prefix("integrity: ") {
+                    prove(&mut all, is_integrity(value));
                 }
             }
             _ => {}
@@ -98,17 +128,41 @@ fn packages(text: &str) -> Vec<(&str, bool)> {
     all
 }
 
-fn has_integrity(line: &str) -> bool {
-    line.split_once("integrity: ").is_some_and(|(_, value)| {
-        let value = value.trim_start_matches(['\'', '"']);
-        let known = ["sha512-", "sha384-", "sha256-", "sha1-"];
-        known.iter().any(|kind| {
-            value.strip_prefix(kind).is_some_and(|sum| {
-                sum.chars().take_while(|c| c.is_ascii_alphanumeric() || "+/=".contains(*c)).count()
-                    >= 28
-            })
-        })
-    })
+/// A second word on the same package makes the first worthless.
+fn prove(all: &mut [(&str, bool)], proves: bool) {
+    if let Some((_, proved)) = all.last_mut() {
+        *proved = proves && !*proved;
+    }
+}
+
+/// `{integrity: SUM, tarball: URL}`, with nothing behind it.
+fn flow_integrity(map: &str) -> bool {
+    let Some(inner) = map.strip_prefix('{').and_then(|m| m.strip_suffix('}')) else { return false };
+    // What quotes, nests or comments can't be split at commas.
+    if inner.contains(['"', '{', '}', '#', '[']) || inner.matches('\'').count() % 2 == 1 {
+        return false;
+    }
+    let mut quoted = false;
+    let parts = inner.split(|c: char| {
+        quoted ^= c == '\'';
+        c == ',' && !quoted
+    });
+    let mut sums = parts.filter_map(|part| part.trim().strip_prefix("integrity:"));
+    sums.next().is_some_and(|sum| is_integrity(sum.trim())) && sums.next().is_none()
+}
+
+/// One or more sums, each of a known algorithm and of the length that is the algorithm's.
+fn is_integrity(value: &str) -> bool {
+    let value = value.strip_prefix('\'').and_then(|v| v.strip_suffix('\'')).unwrap_or(value);
+    let lengths = [("sha512", 88), ("sha384", 64), ("sha256", 44), ("sha1", 28)];
+    let sum = |one: &str| {
+        let Some((kind, sum)) = one.split_once('-') else { return false };
+        let digits = sum.trim_end_matches('=');
+        lengths.contains(&(kind, sum.len()))
+            && sum.len() - digits.len() <= 2
+            && digits.chars().all(|c| c.is_ascii_alphanumeric() || "+/".contains(c))
+    };
+    !value.is_empty() && value.split(' ').all(sum)
 }
 
 #[cfg(test)]
@@ -158,5 +212,57 @@ mod tests {
         }
         let other = text.replace("a@1.0.0:", "a@1.0.1:");
         assert_eq!(looked(&other, &other, "locks/a", true), State::Foreign);
+    }
+
+    /// Each of these was taken for an integrity, or might be.
+    #[test]
+    fn only_a_whole_sum_in_the_resolution_is_an_integrity() {
+        let whole = |second: &str| {
+            let text = yaml(second);
+            looked(&text, &text, "locks/a", true) == State::Whole
+        };
+        for good in [
+            format!("{{integrity: {SUM}}}"),
+            format!("{{integrity: {SUM}, tarball: https://x/y.tgz}}"),
+            format!("{{tarball: 'https://x/a,b', integrity: '{SUM}'}}"),
+            format!("\n      integrity: {SUM}"),
+            format!("{{integrity: sha1-{}= {SUM}}}", "a".repeat(27)),
+        ] {
+            assert!(whole(&good), "{good}");
+        }
+        for wrong in [
+            "{}".to_owned(),
+            format!("{{}}\n    # integrity: {SUM}"),
+            format!("{{}}\n    hint: {{integrity: {SUM}}}"),
+            format!("{{}} # {{integrity: {SUM}}}"),
+            format!("{{tarball: 'https://x, integrity: {SUM}'}}"),
+            format!("{{tarball: x}}\n    integrity: {SUM}"),
+            format!("{{tarball: x}}\n      integrity: {SUM}"),
+            format!("{{integrity: {SUM}}}\n    resolution: {{}}"),
+            format!("{{integrity: {}}}", SUM.replace("==", "")),
+            format!("{{integrity: {}}}", SUM.replace("sha512", "sha256")),
+            format!("{{integrity: {}}}", SUM.replace("oVek", "oVe")),
+            "{integrity: sha1-aaaaaaaaaaaaaaaaaaaaaaaaaaaa, integrity: x}".to_owned(),
+        ] {
+            assert!(!whole(&wrong), "{wrong}");
+        }
+        let comment = yaml("{}")
+            .replace("  '@b/b@2.0.0'", &format!("    # integrity: {SUM}\n  '@b/b@2.0.0'"));
+        assert_ne!(looked(&comment, &comment, "locks/a", true), State::Whole);
+        let two = format!("{}\n---\n{}", yaml(&format!("{{integrity: {SUM}}}")), yaml("{}"));
+        assert_eq!(looked(&two, &two, "locks/a", true), State::Foreign);
+    }
+
+    #[test]
+    fn what_lies_beside_the_tree_must_be_readable() {
+        for (npm, text, good) in [
+            (true, "{}", true),
+            (true, "<<<<", false),
+            (true, "[]", false),
+            (false, "[project]\n", true),
+            (false, "[project\n", false),
+        ] {
+            assert_eq!(is_manifest(text, npm).is_ok(), good, "{text}");
+        }
     }
 }

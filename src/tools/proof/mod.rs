@@ -18,12 +18,11 @@ mod tree;
 
 pub use inputs::Inputs;
 pub use shims::{Shim, Wrong};
-pub use store::corrupt_copy;
 pub use tree::{Change, Damage};
 
+use super::lock;
 use super::look::Request;
-use super::manifest::{self, ManifestError};
-use super::places::{LOCK, Places};
+use super::manifest::ManifestError;
 use crate::journal::event::Tool;
 use crate::tools::policy;
 use serde::{Deserialize, Serialize};
@@ -116,12 +115,28 @@ pub struct Seen {
     /// Shims that don't lead to mise.
     #[serde(default)]
     pub shims: Vec<Shim>,
-    /// Lockfiles that can't be read.
+    /// Lockfiles that are none.
     #[serde(default)]
-    pub locks: Vec<ManifestError>,
+    pub locks: Vec<Corrupt>,
     /// A proof was made.
     #[serde(default)]
     pub kept: bool,
+}
+
+/// A lockfile that is none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Corrupt {
+    /// Which, and why.
+    pub error: ManifestError,
+    /// Where a copy of it is.
+    #[serde(default)]
+    pub kept: Option<PathBuf>,
+    /// An older copy gave way.
+    #[serde(default)]
+    pub replaced: bool,
+    /// Why there is no copy.
+    #[serde(default)]
+    pub not_kept: Option<String>,
 }
 
 /// Does what is asked.
@@ -133,7 +148,7 @@ pub fn look(request: &Request) -> Seen {
             Err(why) => Seen {
                 why: Some(why),
                 inputs: inputs::of(request),
-                locks: corrupt_locks(&request.places),
+                locks: corrupt_locks(request),
                 ..Seen::default()
             },
         },
@@ -202,18 +217,27 @@ fn keep(request: &Request, whole: &Whole) -> Seen {
     }
 }
 
-/// Lockfiles that are no TOML. mise prints pages of it, goes on as if there were none, ends
-/// with 0, and writes a new one over it: so a copy of the user's is kept.
-fn corrupt_locks(places: &Places) -> Vec<ManifestError> {
+/// Lockfiles that are no TOML, or of a format that isn't known. mise prints pages of it, goes on
+/// as if there were none, ends with 0, and writes a new one over it: so a boot keeps a copy of
+/// the user's.
+fn corrupt_locks(request: &Request) -> Vec<Corrupt> {
+    let places = &request.places;
+    let corrupt = |path: PathBuf| {
+        let error = lock::file::read(&path).err()?;
+        let kept = match path.starts_with(&places.system_config) {
+            true => Err("it is the image's".to_owned()),
+            false if !request.resume_import => Err("this is no boot".to_owned()),
+            false => store::keep_copy(places, &path).map_err(|e| e.to_string()),
+        };
+        Some(match kept {
+            Ok((at, replaced)) => Corrupt { error, kept: Some(at), replaced, not_kept: None },
+            Err(why) => Corrupt { error, kept: None, replaced: false, not_kept: Some(why) },
+        })
+    };
     [&places.system_config, &places.config]
         .iter()
-        .flat_map(|dir| [LOCK, "mise.local.lock"].map(|name| dir.join(name)))
-        .filter_map(|path| manifest::read(&path).err())
-        .inspect(|lock| {
-            if !lock.path.starts_with(&places.system_config) {
-                store::keep_copy(places, &lock.path);
-            }
-        })
+        .flat_map(|directory| lock::pairs::locks(directory))
+        .filter_map(corrupt)
         .collect()
 }
 

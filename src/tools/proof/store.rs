@@ -80,18 +80,45 @@ pub(super) fn write(places: &Places, proof: &Proof) -> io::Result<()> {
     replace(&path(places), &text)
 }
 
-/// Copies a file that mise is going to write over, as [`corrupt_copy`].
-pub(super) fn keep_copy(places: &Places, lock: &Path) {
-    let mut bytes = Vec::new();
-    let read = open_regular(lock).and_then(|f| f.take(MAX).read_to_end(&mut bytes));
-    // Nothing else depends on it.
-    let _ = read.and_then(|_| replace(&corrupt_copy(places, lock), &bytes));
+/// Copies a lockfile that mise is going to write over. Where the copy is, and whether an older
+/// one gave way to it: [`COPIES`] are kept.
+///
+/// # Errors
+/// It can't be read, is larger than [`MAX_COPY`], or what the file system says.
+pub(super) fn keep_copy(places: &Places, lock: &Path) -> io::Result<(PathBuf, bool)> {
+    let bytes = whole(lock)?;
+    let name = lock.file_name().unwrap_or_default().to_string_lossy();
+    let copy = |n: u32| {
+        let number = if n == 1 { String::new() } else { format!(".{n}") };
+        places.agent_state.join(format!("{name}.corrupt{number}"))
+    };
+    for n in 1..=COPIES {
+        let at = copy(n);
+        match whole(&at) {
+            Ok(there) if there == bytes => return Ok((at, false)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return replace(&at, &bytes).map(|()| (at, false));
+            }
+            _ => {}
+        }
+    }
+    let last = copy(COPIES);
+    replace(&last, &bytes).map(|()| (last, true))
 }
 
-/// Where the copy of a lockfile lies that could not be read.
-pub fn corrupt_copy(places: &Places, lock: &Path) -> PathBuf {
-    let name = lock.file_name().unwrap_or_default().to_string_lossy();
-    places.agent_state.join(format!("{name}.corrupt"))
+/// How many copies of one lockfile are kept.
+const COPIES: u32 = 9;
+
+/// No larger lockfile is copied, in bytes.
+const MAX_COPY: u64 = 16 << 20;
+
+fn whole(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.take(MAX_COPY + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MAX_COPY {
+        true => Err(io::Error::other(format!("it is larger than {MAX_COPY} bytes"))),
+        false => Ok(bytes),
+    }
 }
 
 /// Replaces a file whole or not at all.
@@ -154,8 +181,45 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let places = Places::of(tmp.path(), |_| None);
         let lock = tmp.path().join("mise.lock");
-        fs::write(&lock, "<<<<<<< HEAD\n").unwrap();
-        keep_copy(&places, &lock);
-        assert_eq!(fs::read(corrupt_copy(&places, &lock)).unwrap(), b"<<<<<<< HEAD\n");
+        let kept = |text: &str| {
+            fs::write(&lock, text).unwrap();
+            let (at, replaced) = keep_copy(&places, &lock).unwrap();
+            assert_eq!(fs::read_to_string(&at).unwrap(), text);
+            (at.file_name().unwrap().to_str().unwrap().to_owned(), replaced)
+        };
+        let long = "x".repeat(3 << 20);
+        assert_eq!(kept("<<<<<<< HEAD\n"), ("mise.lock.corrupt".into(), false));
+        // The same again takes no room, another one takes nothing's place.
+        assert_eq!(kept("<<<<<<< HEAD\n"), ("mise.lock.corrupt".into(), false));
+        assert_eq!(kept(&long), ("mise.lock.corrupt.2".into(), false));
+        for n in 3..=COPIES {
+            assert_eq!(kept(&n.to_string()), (format!("mise.lock.corrupt.{n}"), false));
+        }
+        assert_eq!(kept("one more"), ("mise.lock.corrupt.9".into(), true));
+        assert_eq!(kept(&long), ("mise.lock.corrupt.2".into(), false));
+        fs::write(&lock, vec![b'x'; MAX_COPY as usize + 1]).unwrap();
+        assert!(keep_copy(&places, &lock).unwrap_err().to_string().contains("larger"));
+    }
+
+    #[test]
+    fn only_a_boot_keeps_a_copy_also_of_a_format_that_is_not_known() {
+        let tmp = tempfile::tempdir().unwrap();
+        let places = Places::of(tmp.path(), |_| None);
+        fs::create_dir_all(&places.config).unwrap();
+        fs::write(places.config.join("mise.lock"), "lockfile_version = 99\n").unwrap();
+        fs::write(places.config.join("mise.test.lock"), "lockfile_version = 2\n").unwrap();
+        let asked = |boot: bool| {
+            let request = super::super::Request {
+                places: places.clone(),
+                resume_import: boot,
+                ..Default::default()
+            };
+            super::super::corrupt_locks(&request)
+        };
+        let found = asked(false);
+        assert!(found.len() == 1 && found[0].kept.is_none(), "{found:?}");
+        assert!(!places.agent_state.exists());
+        let kept = asked(true)[0].kept.clone().unwrap();
+        assert_eq!(fs::read(kept).unwrap(), b"lockfile_version = 99\n");
     }
 }

@@ -36,7 +36,11 @@ fn versions_are_compared_as_mise_does() {
         ("latest", "9.9.9", true),
         ("^1", "1.2.3", true),
         ("8", "7.6.3", false),
-        ("1.6.0", "1.6.0-beta.1", true),
+        ("1.6.0", "1.6.0-beta.1", false),
+        ("1.6", "1.6-rc.1", false),
+        ("1.6.0", "1.6.0.1", false),
+        ("temurin", "temurin-21.0.1", true),
+        ("temurin-21", "temurin-21.0.1", true),
         ("v1.6.0", "1.6.0", true),
     ] {
         let found =
@@ -111,11 +115,51 @@ fn options_are_compared() {
 }
 
 #[test]
+fn options_of_artifacts_are_compared_both_ways_and_what_is_not_known_is_told() {
+    let artifact = |tool: &str, options: &str| {
+        let sum = "1".repeat(64);
+        let platform = format!(
+            "[tools.{tool:?}.\"platforms.linux-x64\"]\nurl = \"https://x\"\nchecksum = \"sha256:{sum}\"\n"
+        );
+        entry(tool, "2.50.0", options) + &platform
+    };
+    let with = |tool: &str, options: &str| {
+        tools(&format!("{tool:?} = {{ version = \"2.50.0\", {options} }}"))
+    };
+    let at = ["linux-x64"];
+    let gh = "github:cli/cli";
+    let pattern = "asset_pattern = \"zzz*\"";
+    let locked = format!("options = {{ {pattern} }}");
+    assert!(codes(&with(gh, pattern), &artifact(gh, &locked), &at).is_empty());
+    assert_eq!(codes(&with(gh, pattern), &artifact(gh, ""), &at), [Code::Options]);
+    assert_eq!(codes(&with(gh, "bin = \"gh\""), &artifact(gh, &locked), &at), [Code::Options]);
+    assert!(codes(&with(gh, "bin = \"gh\""), &artifact(gh, ""), &at).is_empty());
+    let bracketed = tools("\"github:cli/cli[asset_pattern=zzz*]\" = \"2.50.0\"");
+    assert_eq!(codes(&bracketed, &artifact(gh, ""), &at), [Code::Options]);
+    assert!(codes(&bracketed, &artifact(gh, &locked), &at).is_empty());
+    let odd = "odd = \"1\"";
+    assert_eq!(codes(&with(gh, odd), &artifact(gh, ""), &at), [Code::Unsure]);
+    assert_eq!(codes(&with("aqua:a/b", odd), &artifact("aqua:a/b", ""), &at), [Code::Unsure]);
+}
+
+#[test]
+fn an_entry_that_is_there_twice_serves_nobody() {
+    let one = entry("npm:a", "1.0.0", "");
+    assert_eq!(codes(&tools("\"npm:a\" = \"1\""), &(one.clone() + &one), &[]), [Code::Ambiguous]);
+    let said = entry("npm:a", "1.0.0", "specifiers = [\"1\"]")
+        + &entry("npm:a", "1.1.0", "specifiers = [\"1\"]");
+    assert_eq!(codes(&tools("\"npm:a\" = \"1\""), &said, &[]), [Code::Ambiguous]);
+    let several = entry("npm:a", "1.0.0", "") + &entry("npm:a", "1.1.0", "");
+    assert!(codes(&tools("\"npm:a\" = [\"1\", \"1.1\"]"), &several, &[]).is_empty());
+}
+
+#[test]
 fn each_platform_needs_a_url_and_a_checksum() {
     let artifact = |platform: &str, more: &str| {
         format!("[tools.\"github:a/b\".\"platforms.{platform}\"]\n{more}\n")
     };
-    let both = "url = \"https://x\"\nchecksum = \"sha256:1\"";
+    let both = format!("url = \"https://x\"\nchecksum = \"sha256:{}\"", "1".repeat(64));
+    let both = both.as_str();
     let config = tools("\"github:a/b\" = \"1\"");
     let lock = entry("github:a/b", "1", "") + &artifact("linux-x64", both);
     assert!(codes(&config, &lock, &["linux-x64"]).is_empty());
@@ -126,6 +170,9 @@ fn each_platform_needs_a_url_and_a_checksum() {
     assert_eq!(found.findings[0].message, "github:a/b@1 has no checksum for linux-x64");
     assert_eq!(found.findings[0].platform.as_deref(), Some("linux-x64"));
     assert_eq!(found.tools[0].holds, Holds::Version);
+    let odd = lock.replace("sha256:", "banana:");
+    let found = judged(&config, &odd, &["linux-x64"], State::Whole);
+    assert_eq!(found.findings[0].message, "github:a/b@1 has a checksum that is none for linux-x64");
     // One tool names a platform, the other doesn't.
     let two = "[tools]\n\"github:a/b\" = \"1\"\n\"aqua:c/d\" = \"1\"\n";
     let lock = lock + &entry("aqua:c/d", "1", "");
