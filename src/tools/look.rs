@@ -21,7 +21,7 @@ pub struct Request {
     pub mise: PathBuf,
     /// What mise's environment will hold of its own settings (`MISE_*`, `XDG_*`).
     pub variables: BTreeMap<String, String>,
-    /// Finish an import that was cut off: a boot does, who only asks changes nothing.
+    /// Finish an import that was cut off, and put back what a cut off repair has moved aside: a boot does, who only asks changes nothing.
     #[serde(default)]
     pub resume_import: bool,
     /// What is asked about the proof that nothing has changed.
@@ -59,7 +59,10 @@ pub struct Seen {
 pub fn helper(request: &Request) -> Seen {
     // First: it changes what is read below.
     let sync = match request.resume_import {
-        true => super::sync::look(&request.places),
+        true => {
+            super::verify::aside::back(&request.places, &[]);
+            super::sync::look(&request.places)
+        }
         false => super::sync::Seen::default(),
     };
     let mut seen = Seen { sync, proof: proof::look(request), ..Seen::default() };
