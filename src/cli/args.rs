@@ -210,6 +210,8 @@ pub(super) enum InternalCommand {
     ImageConfig,
     /// Link programs of the image's tools on the volume, as the sandbox user: JSON in, JSON out.
     ToolsLinks,
+    /// Move tools aside and back, as the sandbox user: JSON in, JSON out.
+    ToolsAside,
     /// Check that tools are whole, as the sandbox user: JSON in, JSON out.
     ToolsVerify,
     /// Record the end of a boot that died.

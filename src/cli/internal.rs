@@ -29,6 +29,7 @@ pub(super) fn main(command: InternalCommand) -> u8 {
         InternalCommand::Tools => answer(tools::helper),
         InternalCommand::Policy => answer(crate::tools::policy::trial::helper),
         InternalCommand::ToolsLinks => answer(tools::links_helper),
+        InternalCommand::ToolsAside => answer(tools::aside_helper),
         InternalCommand::ToolsVerify => answer(tools::verify_helper),
         InternalCommand::Recover { by, config } => {
             boot::recover(config.as_ref(), &by);

@@ -21,8 +21,8 @@ pub struct Request {
     pub mise: PathBuf,
     /// What mise's environment will hold of its own settings (`MISE_*`, `XDG_*`).
     pub variables: BTreeMap<String, String>,
-    /// A boot asks: finish an import that was cut off, keep a copy of what mise will write over.
-    /// Who only asks changes nothing.
+    /// A boot asks: finish an import that was cut off, put back what a repair that was cut off has
+    /// moved aside, keep a copy of what mise will write over. Who only asks changes nothing.
     #[serde(default)]
     pub resume_import: bool,
     /// What is asked about the proof that nothing has changed.
@@ -66,7 +66,10 @@ pub struct Seen {
 pub fn helper(request: &Request) -> Seen {
     // First: it changes what is read below.
     let sync = match request.resume_import {
-        true => super::sync::look(&request.places),
+        true => {
+            super::verify::aside::back(&request.places, &[]);
+            super::sync::look(&request.places)
+        }
         false => super::sync::Seen::default(),
     };
     let mut seen = Seen { sync, proof: proof::look(request), ..Seen::default() };

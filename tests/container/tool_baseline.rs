@@ -328,3 +328,68 @@ fn a_path_that_contradicts_the_configuration_is_told() {
     let notes = pinned.settled().notes();
     assert!(!notes.contains("container's own PATH"), "{notes}");
 }
+
+/// Empties what the wrappers of the program start, below a directory of mise's.
+const EMPTY: &str = "for f in $(find $DIR/installs/npm-cowsay -name cli.js); do : >$f; done";
+
+/// The image's own copy is damaged: that is said, and a copy on the volume answers; without a
+/// network nothing is claimed.
+#[test]
+fn a_damaged_tool_of_the_image_is_named_and_served_from_the_volume() {
+    if !ready() {
+        return;
+    }
+    let empty = EMPTY.replace("$DIR", "/usr/local/share/mise");
+    let image = Image::derived(&format!("USER root\nRUN {empty}\nUSER iteron"), &[]);
+    let volume = Volume::new();
+    let without = Recipe::on(&volume).image(&image.name).start(IDLE);
+    let (seen, text) = without.shows("degraded", "baseline-broken");
+    assert!(!seen.installed("npm:cowsay"), "{text}");
+    assert!(text.contains("0 of 1 tools are installed"), "{text}");
+    assert_ne!(without.exec(&["cowsay", "hi"]).stdout.trim(), "hi", "the damage is done");
+    let check = without.exec(&["agent", "tools", "baseline", "check"]);
+    assert!(check.status == 1 && check.stderr.contains("which is empty"), "{check:?}");
+    drop(without);
+    for _ in 0..2 {
+        let with = Recipe::on(&volume).network().image(&image.name).start(IDLE);
+        let (seen, text) = with.shows("degraded", "baseline-broken");
+        assert_eq!(seen.codes(), ["baseline-broken"], "{text}");
+        assert!(seen.installed("npm:cowsay"), "{text}");
+        assert!(with.exec(&["cowsay", "hi"]).good().contains("hi"));
+        assert_eq!(version(&with), IMAGES);
+    }
+}
+
+/// mise doesn't list what a user has disabled; the links and the proof know it all the same.
+#[test]
+fn a_damaged_baseline_tool_on_the_volume_is_installed_again_though_mise_does_not_list_it() {
+    if !ready() {
+        return;
+    }
+    let bare = "USER root\nRUN rm -r /usr/local/share/agent /usr/local/share/mise\nUSER iteron";
+    let image = Image::derived(bare, &[]);
+    let volume = Volume::new();
+    seed(&volume, MANIFEST, "[settings]\ndisable_tools = [\"npm:cowsay\"]\n");
+    let boot = || Recipe::on(&volume).network().image(&image.name).start(IDLE);
+    let first = boot();
+    assert_eq!(first.settled().state(), "complete", "{}", first.logs());
+    let proof = "test -e ~/.local/state/agent/tools-proof.json";
+    first.sh(proof).good();
+    let empty = EMPTY.replace("$DIR", "/home/iteron/.local/share/mise");
+    first.sh(&empty).good();
+    assert!(!first.exec(&["cowsay", "hi"]).stdout.contains("hi"), "the damage is done");
+    drop(first);
+    let second = boot();
+    let seen = second.settled();
+    assert_eq!(seen.state(), "complete", "{}", second.logs());
+    assert!(seen.notes().contains("installed again"), "{}", seen.notes());
+    assert!(second.exec(&["cowsay", "hi"]).good().contains("hi"));
+    // Without a network it is not claimed.
+    second.sh(&empty).good();
+    second.sh("rm -rf ~/.cache/mise ~/.cache/aube ~/.local/share/aube").good();
+    drop(second);
+    let third = Recipe::on(&volume).image(&image.name).start(IDLE);
+    let seen = third.settled();
+    assert_eq!(seen.state(), "degraded", "{}", third.logs());
+    assert!(!seen.installed("npm:cowsay"));
+}

@@ -67,10 +67,8 @@ impl Reconcile<'_, '_> {
             return Err(problems::malformed(place, &self.last_words));
         }
         let (status, output) = self.ask(list, limit).await?;
-        // Warnings share the output with the list; the list is what is between the braces.
-        let json = output.find('{').zip(output.rfind('}')).and_then(|(a, b)| output.get(a..=b));
-        let tools = match (status, json.map(parse_list)) {
-            (0, Some(Ok(tools))) => tools,
+        let tools = match (status, list_in(&output)) {
+            (0, Some(tools)) => tools,
             _ => {
                 return Err(Problem::new(
                     "mise-list",
@@ -160,5 +158,33 @@ impl Reconcile<'_, '_> {
                 again,
             ),
         }
+    }
+}
+
+/// The list in mise's output. Warnings share the output with it, before and behind, and say
+/// what they like: the list begins with a line of its own.
+fn list_in(output: &str) -> Option<Vec<Listed>> {
+    let starts = output.match_indices('{').map(|(at, _)| at);
+    let starts =
+        starts.filter(|at| *at == 0 || output.get(..*at).is_some_and(|b| b.ends_with('\n')));
+    starts.filter_map(|at| output.get(at..)).find_map(|text| {
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+        parse_list(&values.next()?.ok()?.to_string()).ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_found_among_warnings_that_have_braces_too() {
+        let list = r#"{
+  "npm:a\u001b[31mred": [{"version": "1", "install_path": "/i/a/1", "installed": true}]
+}"#;
+        let output = format!("mise WARN a {{ b }}\n{list}\nmise WARN c }} d {{\n");
+        assert_eq!(list_in(&output).unwrap().len(), 1);
+        assert_eq!(list_in("{}\n").unwrap(), []);
+        assert!(list_in("mise ERROR {no list}\n").is_none());
     }
 }

@@ -20,6 +20,7 @@ use crate::engine::command::Log;
 use crate::engine::{Context, HelperError, Report, redact};
 use crate::journal::Problem;
 use crate::plan::{Command, ToolsWork};
+use crate::tools::baseline::Linked;
 use crate::tools::look::Seen;
 use crate::tools::proof::{Settled, What};
 use std::collections::BTreeMap;
@@ -37,6 +38,8 @@ pub use crate::tools::verify::helper as verify_helper;
 pub use crate::tools::baseline::make::make as links_helper;
 /// The helper `agent internal image-config`.
 pub use crate::tools::lock::copy::helper as image_config_helper;
+/// The helper `agent internal tools-aside`.
+pub use crate::tools::verify::aside::helper as aside_helper;
 
 /// Reconciles the tools.
 pub async fn run(work: &ToolsWork, cx: &mut Context<'_>) -> Report {
@@ -53,6 +56,7 @@ pub async fn run(work: &ToolsWork, cx: &mut Context<'_>) -> Report {
         settled: Settled::default(),
         image_copy: None,
         not_locked: Vec::new(),
+        linked: Vec::new(),
         report: Report::default(),
     };
     // What can't go on has been said.
@@ -80,6 +84,8 @@ struct Reconcile<'a, 'b> {
     image_copy: Option<lock::ImageCopy>,
     /// Tools of which it has been said that a lockfile doesn't hold them.
     not_locked: Vec<String>,
+    /// What the links to the image's tools lead to.
+    linked: Vec<Linked>,
     report: Report,
 }
 
@@ -92,6 +98,7 @@ impl Reconcile<'_, '_> {
         }
         self.corrupt_locks(&seen);
         self.image_exposed(&seen)?;
+        self.names(&seen);
         self.policy(&seen).await?;
         self.keep_image_lock().await?;
         self.check_lock(&seen);
@@ -109,6 +116,16 @@ impl Reconcile<'_, '_> {
         self.judge(&standing);
         self.prove(&seen, standing).await;
         Ok(())
+    }
+
+    /// Names that mise's own list can't hold.
+    fn names(&mut self, seen: &Seen) {
+        for manifest in seen.manifests() {
+            let odd = manifest.tools.iter().filter(|t| t.name.contains(char::is_control));
+            for tool in odd {
+                self.problem(problems::name_unprintable(&manifest.path, &tool.name));
+            }
+        }
     }
 
     /// What lies on the disk, seen by a process that is the user.

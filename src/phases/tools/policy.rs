@@ -1,12 +1,12 @@
 //! The backend policy at boot: what this mise has beyond what is known is denied and told,
 //! and whether mise refuses what is denied is tried.
 
-use super::{Reconcile, Stopped};
+use super::{Reconcile, Stopped, problems};
 use crate::engine::HelperError;
 use crate::engine::excerpt;
 use crate::journal::Problem;
 use crate::tools::look::Seen;
-use crate::tools::output::Listed;
+use crate::tools::output::{Listed, Reason};
 use crate::tools::policy::installed::Installed;
 use crate::tools::policy::trial::{self, Answer, Found, Request};
 use crate::tools::policy::{self, DENIED, PLUGINS, backends};
@@ -111,6 +111,10 @@ impl Reconcile<'_, '_> {
             Ok(Answer::Unknown(why)) | Err(HelperError::Broken(why)) => why,
             Err(HelperError::Hung) => format!("no answer within {} s", takes.as_secs()),
         };
+        if Reason::of(&why) == Reason::NoSpace {
+            self.problem(problems::no_room_to_try(&why));
+            return None;
+        }
         self.problem(
             Problem::new(
                 "policy-unknown",
@@ -160,7 +164,7 @@ fn note_of_plugins(names: &[&String]) -> String {
 
 fn plugins_declared(path: &str, names: &[String]) -> Problem {
     Problem::new(
-        "tool-plugin-denied",
+        problems::PLUGIN_DENIED,
         format!("{path} declares mise plugins, and none may resolve here: {}", names.join(", ")),
         format!("take [plugins] out of {path}: mise stops there, before it installs anything"),
     )

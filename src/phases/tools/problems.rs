@@ -6,6 +6,13 @@ use crate::journal::event::Tool;
 use crate::tools::output::{Failure, Reason};
 use crate::tools::proof::{Change, Corrupt, Shim, Wrong};
 use crate::tools::verify::Verdict;
+use std::path::Path;
+
+/// Plugins are declared where none may resolve.
+pub(super) const PLUGIN_DENIED: &str = "tool-plugin-denied";
+
+/// A tool of the image's that is not whole in the image.
+pub(super) const BASELINE_BROKEN: &str = "baseline-broken";
 
 /// What a SIGKILL most often is.
 pub(super) const MEMORY_LIMIT: &str = "SIGKILL without an operator is most often the memory limit";
@@ -85,8 +92,9 @@ fn remedy(reason: Reason) -> (&'static str, String) {
     (code, next.to_owned())
 }
 
-/// A tool that is not there, or not whole, and mise has no word about it.
-pub(super) fn absent(tool: &Tool, fault: Option<&Verdict>) -> Problem {
+/// A tool that is not there, or not whole, and mise has no word about it; `stopped` is what kept
+/// mise from trying anything.
+pub(super) fn absent(tool: &Tool, fault: Option<&Verdict>, stopped: Option<&str>) -> Problem {
     let name = format!("{}@{}", tool.name, tool.version);
     match fault {
         Some(Verdict::Broken { why, .. }) => Problem::new(
@@ -104,11 +112,19 @@ pub(super) fn absent(tool: &Tool, fault: Option<&Verdict>) -> Problem {
             format!("{name} is not installed: its installation has begun and not ended"),
             "wait for the other `mise install`, then run `agent boot`",
         ),
-        Some(Verdict::Whole) | None => Problem::new(
-            "tool-not-installed",
-            format!("{name} is not installed"),
-            "see the log for mise's reason, then run `agent boot`",
-        ),
+        Some(Verdict::Whole) | None => match stopped {
+            Some(why) => Problem::new(
+                "tool-not-installed",
+                format!("{name} is not installed: mise stopped before it tried"),
+                "mend first what stopped mise, then run `agent boot`",
+            )
+            .evidence(excerpt(why)),
+            None => Problem::new(
+                "tool-not-installed",
+                format!("{name} is not installed"),
+                "see the log for mise's reason, then run `agent boot`",
+            ),
+        },
     }
 }
 
@@ -122,6 +138,43 @@ pub(super) fn malformed(place: &str, last_words: &str) -> Problem {
         format!("edit {}", place.split(':').next().unwrap_or(place)),
     )
     .evidence(last_words)
+}
+
+/// The image's own copy of a tool is damaged.
+pub(super) fn baseline_broken(name: &str, why: &str) -> Problem {
+    Problem::new(
+        BASELINE_BROKEN,
+        format!("{name} of the image is damaged"),
+        "rebuild the image, or start the sandbox from a whole copy of it; a copy on the volume answers meanwhile, where one can be installed",
+    )
+    .evidence(why)
+}
+
+/// Without mise's words about plugins that it could not fetch, since they have been refused: the
+/// directory that it is given for them can't be made.
+pub(super) fn but_plugins(mut failure: Failure) -> Failure {
+    let theirs = |text: &String| {
+        text.contains("os error 30") || text.contains("os error 13") || text.contains("plugin")
+    };
+    failure.other.retain(|text| !theirs(text));
+    failure
+}
+
+/// The trial of the policy found no room.
+pub(super) fn no_room_to_try(why: &str) -> Problem {
+    let (code, next) = remedy(Reason::NoSpace);
+    Problem::new(code, "there is no room to try whether mise keeps to the backend policy", next)
+        .evidence(excerpt(why))
+}
+
+/// Names of tools that no config can mean.
+pub(super) fn name_unprintable(path: &Path, name: &str) -> Problem {
+    let path = path.display();
+    Problem::new(
+        "tool-name",
+        format!("{path} declares a tool whose name has control characters: {name:?}"),
+        format!("correct or remove the entry {name:?} in {path}"),
+    )
 }
 
 /// No log, no phase: mise's reasons would be lost.

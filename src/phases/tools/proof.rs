@@ -41,9 +41,12 @@ impl Reconcile<'_, '_> {
         }
         let since = jiff::Timestamp::from_second(*made).unwrap_or_default();
         self.report.notes.push(format!(
-            "nothing has changed since {}: mise was not asked, {} tools are in place",
+            "nothing has changed since {}: mise was not asked, {} in place",
             since.strftime("%F %T UTC"),
-            settled.tools.len()
+            match settled.tools.len() {
+                1 => "1 tool is".to_owned(),
+                n => format!("{n} tools are"),
+            }
         ));
         self.report.notes.extend(settled.notes.clone());
         self.report.tools.clone_from(&settled.tools);
@@ -92,10 +95,14 @@ impl Reconcile<'_, '_> {
             return;
         }
         self.settled.tools.clone_from(&self.report.tools);
+        // What another mise lists elsewhere doesn't count where a link answers.
+        let tools = tools.into_iter().filter(|t| t.tool.installed);
+        let tools: Vec<_> = tools.map(|t| (t.tool, t.path)).collect();
         let whole = Whole {
             inputs: again.inputs,
-            tools: tools.into_iter().map(|t| (t.tool, t.path)).collect(),
-            programs: bin_paths,
+            linked: self.linked_beside(&tools),
+            tools,
+            programs: bin_paths.into_iter().chain(self.linked_programs()).collect(),
             settled: self.settled.clone(),
         };
         let mut shims = self.keep(&whole).await;

@@ -10,15 +10,17 @@
 //! | no shim that works | `mise reshim`, then `--force`: mise makes no shim of a tool whose metadata is lost |
 //!
 //! What is still not whole then is reported as not installed. `--force` removes before it
-//! fetches: what still works in part is kept where there is no network to fetch from.
+//! fetches: what still works in part is forced only where there is a route to anywhere, and is
+//! moved aside first, to be put back where nothing came of it.
 
 use super::install::Listing;
 use super::{LOOK_TAKES, Reconcile, Stopped, problems};
 use crate::journal::Problem;
+use crate::journal::event::Tool;
 use crate::plan::Command;
 use crate::tools::output::{Failure, Listed};
 use crate::tools::proof::{self, Change, Damage};
-use crate::tools::verify::{Claim, Request, Verdict};
+use crate::tools::verify::{Claim, Request, Verdict, aside};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -83,6 +85,8 @@ enum Remedy {
     Install(Vec<String>),
     /// Anew, of these tools.
     Force(Vec<String>),
+    /// Anew, of these tools, which work in part.
+    Renew(Vec<String>),
     /// All shims.
     Reshim,
 }
@@ -106,10 +110,30 @@ impl Reconcile<'_, '_> {
         let stands = self.stand(failure, self.cx.limit).await;
         let mut standing = self.or_stop(stands)?;
         let mut tried = Tried::default();
+        // The image's tools have had theirs.
+        let mine: Vec<_> = self.report.tools.iter().map(called).collect();
+        for tried in [&mut tried.installed, &mut tried.forced] {
+            tried.extend(mine.iter().cloned());
+        }
         while let Some(remedy) = tried.next(&standing, might_fetch) {
+            let mut aside = Vec::new();
+            let remedy = match remedy {
+                Remedy::Renew(names) => {
+                    let faulty = standing.faults.iter().map(|(claim, _)| claim);
+                    let partly = faulty.filter(|c| names.contains(&c.called())).cloned();
+                    aside = self.put_aside(partly.collect()).await;
+                    if aside.is_empty() {
+                        continue;
+                    }
+                    Remedy::Renew(aside.iter().map(Claim::called).collect())
+                }
+                other => other,
+            };
             let (note, command) = self.remedy(&remedy);
             self.report.notes.push(note);
-            match self.install(&command).await {
+            let done = self.install(&command).await;
+            self.put_back(&aside, &done).await;
+            match done {
                 Ok(failure) => standing.failure = more(standing.failure, failure),
                 Err(problem) => return Err(self.cut_off(problem, standing.failure).await),
             }
@@ -117,6 +141,49 @@ impl Reconcile<'_, '_> {
             standing = self.or_stop(stands)?;
         }
         Ok(standing)
+    }
+
+    /// Moves aside what works in part; what can't be moved is not to be forced.
+    pub(super) async fn put_aside(&mut self, mut claims: Vec<Claim>) -> Vec<Claim> {
+        let paths = claims.iter().map(|c| c.path.clone()).collect();
+        let moved = self.aside(aside::What::Away(paths), LOOK_TAKES).await;
+        claims.retain(|c| moved.contains(&c.path));
+        claims
+    }
+
+    /// Puts back what was not installed anew. Where that can't be asked for any more, the next
+    /// boot does it.
+    pub(super) async fn put_back(
+        &mut self,
+        claims: &[Claim],
+        done: &Result<Option<Failure>, Problem>,
+    ) {
+        if claims.is_empty() {
+            return;
+        }
+        let failed = claims.iter().filter(|c| match done {
+            Ok(None) => false,
+            Ok(Some(f)) => f.tools.is_empty() || f.tools.iter().any(|(n, _)| *n == c.called()),
+            Err(_) => true,
+        });
+        let failed = failed.map(|c| c.path.clone()).collect();
+        let patience = if done.is_ok() { LOOK_TAKES } else { AFTERWARDS };
+        let back = self.aside(aside::What::Back(failed), patience).await;
+        let kept = claims.iter().filter(|c| back.contains(&c.path)).map(Claim::called);
+        let kept = kept.collect::<Vec<_>>().join(", ");
+        if !kept.is_empty() {
+            let note = format!("kept as it was, since nothing came in its place: {kept}");
+            self.report.notes.push(note);
+        }
+    }
+
+    async fn aside(&self, what: aside::What, patience: Duration) -> Vec<PathBuf> {
+        let request = aside::Request { places: self.work.places.clone(), what };
+        let moved = self.cx.helper("tools-aside", &request, true, patience).await;
+        moved.unwrap_or_else(|e| {
+            self.log.say(&format!("nothing is moved aside or back: {e:?}"));
+            Vec::new()
+        })
     }
 
     /// mise was killed or ran into the deadline: what is there nevertheless is told.
@@ -143,7 +210,7 @@ impl Reconcile<'_, '_> {
                 format!("waited for, or declared meanwhile: {}", names.join(", ")),
                 with(&["install"], names),
             ),
-            Remedy::Force(names) => (
+            Remedy::Force(names) | Remedy::Renew(names) => (
                 format!("installed again, for want of a whole program: {}", names.join(", ")),
                 with(&["install", "--force"], names),
             ),
@@ -181,7 +248,7 @@ impl Reconcile<'_, '_> {
     }
 
     /// What a process that is the user finds; `None`, and a problem, where it gives no answer.
-    async fn verdicts(
+    pub(super) async fn verdicts(
         &mut self,
         claims: Vec<Claim>,
         bin_paths: Vec<PathBuf>,
@@ -216,7 +283,7 @@ impl Tried {
     fn next(&mut self, standing: &Standing, fetches: impl Fn() -> bool) -> Option<Remedy> {
         let faulty = |kind: fn(&Verdict) -> bool| -> BTreeSet<String> {
             let of_kind = standing.faults.iter().filter(move |(_, verdict)| kind(verdict));
-            of_kind.map(|(claim, _)| format!("{}@{}", claim.name, claim.version)).collect()
+            of_kind.map(|(claim, _)| claim.called()).collect()
         };
         let mut pending = faulty(|v| *v == Verdict::Unfinished);
         if standing.failure.is_none() && !standing.unseen {
@@ -241,8 +308,13 @@ impl Tried {
         if partly.is_empty() || !fetches() {
             return None;
         }
-        news(&mut self.forced, partly).map(Remedy::Force)
+        news(&mut self.forced, partly).map(Remedy::Renew)
     }
+}
+
+/// As mise is asked for it.
+fn called(tool: &Tool) -> String {
+    format!("{}@{}", tool.name, tool.version)
 }
 
 /// Those that have not been tried; from now on they have.
@@ -251,7 +323,7 @@ fn news(tried: &mut BTreeSet<String>, names: BTreeSet<String>) -> Option<Vec<Str
     (!new.is_empty()).then_some(new)
 }
 
-fn claim(listed: &Listed) -> Claim {
+pub(super) fn claim(listed: &Listed) -> Claim {
     Claim {
         name: listed.tool.name.clone(),
         version: listed.tool.version.clone(),
@@ -275,7 +347,7 @@ fn more(first: Option<Failure>, second: Option<Failure>) -> Option<Failure> {
 }
 
 /// Has this machine any way out? Without a route nothing can be fetched.
-fn might_fetch() -> bool {
+pub(super) fn might_fetch() -> bool {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     routed(&read("/proc/net/route"), &read("/proc/net/ipv6_route"))
 }
@@ -335,7 +407,7 @@ mod tests {
         assert_eq!(next(), Some(Remedy::Install(names(&["begun", "new"]))));
         assert_eq!(next(), Some(Remedy::Force(names(&["lost"]))));
         assert_eq!(next(), Some(Remedy::Reshim));
-        assert_eq!(next(), Some(Remedy::Force(names(&["mute", "part"]))));
+        assert_eq!(next(), Some(Remedy::Renew(names(&["mute", "part"]))));
         assert_eq!(next(), None);
     }
 

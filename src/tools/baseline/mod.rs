@@ -12,6 +12,7 @@ pub mod tell;
 
 use super::look::Request;
 use super::manifest::{Declared, Manifest, text_of};
+use super::verify;
 use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -83,6 +84,9 @@ pub struct Links {
     /// What is not as the record says: the tool's name (empty for what belongs to none), and
     /// what is wrong.
     pub faults: Vec<(String, String)>,
+    /// Those of the faults that are the program's and not the link's.
+    #[serde(default)]
+    pub broken: Vec<(String, String)>,
 }
 
 impl Links {
@@ -110,8 +114,12 @@ impl Links {
         let Some(record) = &links.record else { return links };
         let bin = dir.join(LINKS);
         for (tool, program) in programs(record) {
-            if let Err(why) = sound(&bin, program) {
+            if let Err(why) = leads(&bin, program) {
                 links.faults.push((tool.name.clone(), why));
+            } else if let Some(why) = verify::fault(&program.leads_to) {
+                let why = format!("{} leads to {why}", bin.join(&program.name).display());
+                links.faults.push((tool.name.clone(), why.clone()));
+                links.broken.push((tool.name.clone(), why));
             }
         }
         let known = |name: &str| programs(record).any(|(_, p)| p.name == name);
@@ -155,6 +163,14 @@ impl Links {
         self.faults.iter().find(|(tool, _)| tool == name).map(|(_, why)| why.clone())
     }
 
+    /// What is wrong with a tool that is linked for these very versions, where the fault is the
+    /// tool's own.
+    pub fn damage(&self, declared: &Declared) -> Option<&str> {
+        let asked = self.record.as_ref()?.asked.get(&declared.name)?;
+        let mine = self.broken.iter().find(|(tool, _)| *tool == declared.name);
+        mine.filter(|_| *asked == declared.versions).map(|(_, why)| why.as_str())
+    }
+
     /// The tools that are linked, whatever is wrong with them.
     pub fn tools(&self) -> &[Linked] {
         self.record.as_ref().map_or(&[], |r| r.tools.as_slice())
@@ -166,16 +182,25 @@ pub fn programs(record: &Record) -> impl Iterator<Item = (&Linked, &Program)> {
     record.tools.iter().flat_map(|t| t.programs.iter().map(move |p| (t, p)))
 }
 
-/// Is the link there, does it lead where it should, and can that be executed?
-fn sound(bin: &Path, program: &Program) -> Result<(), String> {
+/// Is the link there, and does it lead where it should?
+fn leads(bin: &Path, program: &Program) -> Result<(), String> {
     let link = bin.join(&program.name);
     match fs::read_link(&link) {
-        Ok(target) if target == program.leads_to => {}
-        Ok(target) => return Err(format!("{} leads to {}", link.display(), target.display())),
-        Err(e) => return Err(format!("{} is no link: {e}", link.display())),
+        Ok(target) if target == program.leads_to => Ok(()),
+        Ok(target) => Err(format!("{} leads to {}", link.display(), target.display())),
+        Err(e) => Err(format!("{} is no link: {e}", link.display())),
     }
-    runnable(&program.leads_to)
-        .map_err(|e| format!("{} leads to {}: {e}", link.display(), program.leads_to.display()))
+}
+
+/// Where the installation of a linked tool lies: what mise installs for one is two levels below
+/// its directory `installs`.
+pub fn installation(tool: &Linked) -> Option<PathBuf> {
+    let program = &tool.programs.first()?.leads_to;
+    let is = |p: &&Path| {
+        let above = p.parent().and_then(Path::parent).and_then(Path::file_name);
+        above.is_some_and(|name| name == "installs")
+    };
+    program.ancestors().filter(is).last().map(Path::to_owned)
 }
 
 /// Is it a file that this process could execute?

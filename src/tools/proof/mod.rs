@@ -91,6 +91,9 @@ pub struct Whole {
     pub inputs: Inputs,
     /// The tools that mise lists, and where each is.
     pub tools: Vec<(Tool, PathBuf)>,
+    /// Tools that are linked, and that mise need not list; no shim is asked of them.
+    #[serde(default)]
+    pub linked: Vec<(Tool, PathBuf)>,
     /// The directories of programs, by mise's own word (`mise bin-paths`).
     pub programs: Vec<PathBuf>,
     /// What the boot came to.
@@ -154,7 +157,8 @@ pub fn look(request: &Request) -> Seen {
         },
         What::Again => {
             let proof = store::read(&request.places).ok();
-            let damaged = proof.iter().flat_map(|p| &p.tools).filter_map(tree::Print::damage);
+            let damaged =
+                proof.iter().flat_map(|p| p.tools.iter().filter_map(|print| print.damage(p.made)));
             Seen { damaged: damaged.collect(), inputs: inputs::of(request), ..Seen::default() }
         }
     }
@@ -198,8 +202,8 @@ fn keep(request: &Request, whole: &Whole) -> Seen {
         Ok(prints) => prints,
         Err(why) => return not(why),
     };
-    let wrong =
-        shims::wrong(places, &request.mise, prints.iter().flat_map(|p| p.program_names(places)));
+    let listed = prints.iter().take(whole.tools.len());
+    let wrong = shims::wrong(places, &request.mise, listed.flat_map(|p| p.program_names(places)));
     if !wrong.is_empty() {
         return Seen { shims: wrong, ..Seen::default() };
     }

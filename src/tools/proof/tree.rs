@@ -124,8 +124,14 @@ impl Print {
         dirs.or_else(|| self.programs.iter().find_map(|p| p.change(&self.path)))
     }
 
-    /// What is gone; what is broken goes before what may not matter.
-    pub(super) fn damage(&self) -> Option<Damage> {
+    /// What is gone since `made`, in seconds since 1970; what is broken goes before what may not
+    /// matter. Of a tool that was installed anew since then this print says nothing.
+    pub(super) fn damage(&self, made: i64) -> Option<Damage> {
+        let born = self.path.metadata().and_then(|m| m.created()).ok();
+        let born = born.and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok());
+        if born.is_some_and(|t| i64::try_from(t.as_secs()).is_ok_and(|t| t > made)) {
+            return None;
+        }
         let mut changes: Vec<Change> = self
             .programs
             .iter()
@@ -234,8 +240,8 @@ pub(super) fn settled_prints(whole: &Whole, places: &Places) -> Result<Vec<Print
 }
 
 fn prints(whole: &Whole, places: &Places) -> Result<Vec<Print>, String> {
-    let tools = &whole.tools;
-    let limit = (DIRECTORIES / tools.len().max(1)).clamp(AT_LEAST, OF_ONE);
+    let tools = whole.tools.iter().chain(&whole.linked);
+    let limit = (DIRECTORIES / tools.clone().count().max(1)).clamp(AT_LEAST, OF_ONE);
     let print = |(tool, path): &(Tool, PathBuf)| {
         let gone = || format!("{}@{} is not there", tool.name, tool.version);
         if under_way(path, places) {
@@ -256,7 +262,7 @@ fn prints(whole: &Whole, places: &Places) -> Result<Vec<Print>, String> {
         let (name, version) = (tool.name.clone(), tool.version.clone());
         Ok(Print { name, version, listed, path, dirs, programs })
     };
-    tools.iter().map(print).collect()
+    tools.map(print).collect()
 }
 
 /// The directories from `tool` down, nearest first, at most `limit`. Links are not followed.

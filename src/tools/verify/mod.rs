@@ -9,12 +9,14 @@
 //! empty, may be executed, leads to what it is a wrapper of, and has a shim where its users
 //! call it by one. Nothing is run.
 
+pub mod aside;
 mod package;
 mod programs;
 
 use super::places::Places;
 use package::Package;
 use programs::Programs;
+pub(in crate::tools) use programs::fault;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -69,6 +71,13 @@ pub struct Claim {
     pub path: PathBuf,
 }
 
+impl Claim {
+    /// What mise is asked for it by.
+    pub fn called(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+}
+
 /// What was found of one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -91,6 +100,17 @@ pub enum Verdict {
         /// Somebody's file lies in its place, which neither mise nor the agent takes away.
         foreign: bool,
     },
+}
+
+impl Verdict {
+    /// What is wrong, in words.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Whole => None,
+            Self::Unfinished => Some("its installation has begun and not ended"),
+            Self::Broken { why, .. } | Self::Uncallable { why, .. } => Some(why),
+        }
+    }
 }
 
 /// The helper: a verdict for each claim, in order.
@@ -299,6 +319,9 @@ mod tests {
         fs::remove_file(shim(&home)).unwrap();
         fs::create_dir(shim(&home)).unwrap();
         assert!(told(&home).ends_with("is no file"));
+        let foreign =
+            |home: &Home| matches!(home.verdict(), Verdict::Uncallable { foreign: true, .. });
+        assert!(foreign(&home), "nobody's force takes a directory away");
     }
 
     /// The image's tools have no shims of the user's; an archive has files beside its program.

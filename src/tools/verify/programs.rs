@@ -72,7 +72,7 @@ fn directories(path: &Path, bin_paths: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 /// What is wrong with this program, or with what it wraps; in words that name the file.
-pub(super) fn fault(path: &Path) -> Option<String> {
+pub(in crate::tools) fn fault(path: &Path) -> Option<String> {
     let shown = path.display();
     if let Err(why) = has_bytes(path) {
         return Some(format!("{shown} {why}"));
