@@ -120,7 +120,7 @@ fn what_works_in_part_survives_a_dead_registry() {
     // By force alone it would be gone.
     let second = Recipe::on(&volume).network().start(IDLE);
     second.settled();
-    second.sh("mise install --force npm:typescript@5.6.3; exit 0").good();
+    second.sh("timeout 20 mise install --force npm:typescript@5.6.3; exit 0").good();
     assert_ne!(second.exec(&["tsc", "--version"]).status, 0);
 }
 
