@@ -28,7 +28,8 @@ pub fn status(config: Option<&Path>) -> Status {
     let user = survey::sandbox_user(&config).user;
     let bases = place::bases(&user.home, (user.uid, user.gid));
     let instance = survey::instance(&config).id;
-    let search = place::find_journal(&bases, &instance, &file::is_this_life);
+    let look = || place::find_journal(&bases, &instance, &file::is_this_life);
+    let search = look();
     let closed = list(&search.closed);
     let Some(found) = search.found else {
         return Status::none(if search.closed.is_empty() {
@@ -45,7 +46,14 @@ pub fn status(config: Option<&Path>) -> Status {
         this_life: &file::is_this_life,
         lives: &|r| process::lives(r.pid, r.start_ticks),
     };
+    let mut found = found;
     let mut status = fold(&found.contents.records, &observer);
+    if status.interrupted.is_some() {
+        // A runner that is gone without an end may have written it since the journal was read.
+        // It writes no more: what is read now is its last word.
+        found = look().found.unwrap_or(found);
+        status = fold(&found.contents.records, &observer);
+    }
     status.journal = Some(found.path);
     status.unreadable_lines = found.contents.unreadable;
     status.tags = tags_of(&status, &config);

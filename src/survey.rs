@@ -13,8 +13,8 @@ use crate::stub::payload::{self, Script};
 use crate::sys::privilege::{self, Need};
 use crate::sys::{files, instance, trusted};
 use crate::tools::places::Places;
+use crate::tools::policy;
 use nix::unistd::{access, geteuid};
-use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,10 @@ pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>
         payload,
         machine: None,
         user_data_file: None,
-        found: BTreeMap::new(),
+        found: policy::inherited(
+            config.tools.backends.as_deref(),
+            variable(policy::DENIED).as_deref(),
+        ),
         launch: Parameters::from_variables(variable),
         git_config_count: variable("GIT_CONFIG_COUNT").and_then(|n| n.parse().ok()).unwrap_or(0),
         user,

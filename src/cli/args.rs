@@ -204,6 +204,16 @@ pub(super) enum InternalCommand {
     Home,
     /// Look at what lies on the disk about tools, as the sandbox user: JSON in, JSON out.
     Tools,
+    /// Ask mise for its backends and try the policy, as the sandbox user: JSON in, JSON out.
+    Policy,
+    /// Copy the image's mise configuration, as the sandbox user: JSON in, JSON out.
+    ImageConfig,
+    /// Link programs of the image's tools on the volume, as the sandbox user: JSON in, JSON out.
+    ToolsLinks,
+    /// Move tools aside and back, as the sandbox user: JSON in, JSON out.
+    ToolsAside,
+    /// Check that tools are whole, as the sandbox user: JSON in, JSON out.
+    ToolsVerify,
     /// Record the end of a boot that died.
     Recover {
         /// What ended it.

@@ -25,7 +25,12 @@ pub(super) fn main(command: InternalCommand) -> u8 {
         InternalCommand::Health => answer(health::helper),
         InternalCommand::Storage => answer(volume::storage_helper),
         InternalCommand::Home => answer(volume::home_helper),
+        InternalCommand::ImageConfig => answer(tools::image_config_helper),
         InternalCommand::Tools => answer(tools::helper),
+        InternalCommand::Policy => answer(crate::tools::policy::trial::helper),
+        InternalCommand::ToolsLinks => answer(tools::links_helper),
+        InternalCommand::ToolsAside => answer(tools::aside_helper),
+        InternalCommand::ToolsVerify => answer(tools::verify_helper),
         InternalCommand::Recover { by, config } => {
             boot::recover(config.as_ref(), &by);
             0

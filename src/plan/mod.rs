@@ -14,7 +14,7 @@ mod text;
 
 pub use facts::{Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch};
 pub use machine::{HealthWork, Step, stages};
-pub use resolve::{resolve, user_variables};
+pub use resolve::{image_path, resolve, user_variables};
 pub use storage::{DEVICE, EbsWork, EfsWork, Entry, Storage, VolumeWork, disk_entry};
 
 use crate::config::Home;

@@ -10,6 +10,7 @@ use crate::config::value::{BaselineMode, Span, ToolsMode};
 use crate::config::{Config, Volume};
 use crate::journal::Problem;
 use crate::stub::payload;
+use crate::tools::places::Places;
 use crate::tools::policy;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -186,7 +187,11 @@ fn tools(config: &Config, facts: &Facts) -> Work {
     // Left to itself the npm backend spends 70 s on a network that is away; the agent
     // retries by itself, with a cap.
     let default = BTreeMap::from([("npm_config_fetch_retries".into(), "0".into())]);
-    let environment = Environment { pass, default, set: user_variables(config, facts) };
+    let mut set = user_variables(config, facts);
+    // mise starts programs while it installs (node, npm). By a shim of the user's it would start
+    // itself and wait for itself.
+    set.insert("PATH".into(), image_path(&facts.image_path, &facts.user.home, &facts.places));
+    let environment = Environment { pass, default, set };
     let command = |arguments: &[&str]| Command {
         argv: std::iter::once(mise.as_str())
             .chain(arguments.iter().copied())
@@ -288,15 +293,32 @@ pub fn user_variables(config: &Config, facts: &Facts) -> BTreeMap<String, String
     set
 }
 
+/// A PATH without what the user can put programs into, and without the links to the image's
+/// tools: where the image's own programs are.
+pub fn image_path(path: &str, home: &Path, places: &Places) -> String {
+    let layers = [
+        home.join(".local/bin"),
+        places.shims(),
+        places.volume_links(),
+        places.image_links.clone(),
+    ];
+    let own =
+        path.split(':').filter(|p| !p.is_empty() && !layers.iter().any(|l| Path::new(p) == l));
+    own.collect::<Vec<_>>().join(":")
+}
+
 /// The user's programs; the baseline and the user's tools, the one first that the
 /// configuration puts first; then the image's.
 fn search_path(config: &Config, facts: &Facts) -> String {
     let places = &facts.places;
-    let mut tools = vec![places.image_links.clone(), places.volume_links(), places.shims()];
+    // What the volume has was made for this image by this boot; a link of the image's may be
+    // older than the config beside it.
+    let mut tools = vec![places.volume_links(), places.image_links.clone(), places.shims()];
     if config.tools.baseline == BaselineMode::Overridable {
         tools.rotate_right(1);
     }
-    if config.tools.enabled == ToolsMode::Off || facts.mise.is_none() {
+    let linked = facts.image_path.split(':').any(|p| Path::new(p) == places.image_links);
+    if !linked && (config.tools.enabled == ToolsMode::Off || facts.mise.is_none()) {
         tools = vec![places.shims()];
     }
     std::iter::once(facts.user.home.join(".local/bin"))
@@ -317,7 +339,6 @@ fn search_path(config: &Config, facts: &Facts) -> String {
 pub(crate) mod tests {
     use super::super::facts::{Instance, Payload, SandboxUser};
     use super::*;
-    use crate::tools::places::Places;
 
     pub(crate) fn facts() -> Facts {
         Facts {
@@ -354,14 +375,38 @@ pub(crate) mod tests {
         assert_eq!(tools.install.argv, ["/usr/local/bin/mise", "install"]);
         assert!(tools.trust.is_none());
         assert_eq!(
-            tools.install.environment.set["PATH"],
-            "/home/iteron/.local/bin:/usr/local/share/agent/baseline/bin:\
-             /home/iteron/.local/share/agent/baseline/bin:/home/iteron/.local/share/mise/shims:\
+            user_variables(&Config::default(), &facts())["PATH"],
+            "/home/iteron/.local/bin:/home/iteron/.local/share/agent/baseline/bin:\
+             /usr/local/share/agent/baseline/bin:/home/iteron/.local/share/mise/shims:\
              /usr/local/bin:/usr/bin:/bin"
         );
+        assert_eq!(tools.install.environment.set["PATH"], "/usr/local/bin:/usr/bin:/bin");
         let denied = &tools.install.environment.set["MISE_DISABLE_BACKENDS"];
         assert!(denied.split(',').any(|b| b == "core") && !denied.split(',').any(|b| b == "npm"));
         assert!(matches!(plan.phases[2].work, Work::NoScript { .. }));
+    }
+
+    #[test]
+    fn an_overridable_baseline_stands_behind_the_users_shims() {
+        let mut config = Config::default();
+        config.tools.baseline = BaselineMode::Overridable;
+        assert_eq!(
+            user_variables(&config, &facts())["PATH"],
+            "/home/iteron/.local/bin:/home/iteron/.local/share/mise/shims:\
+             /home/iteron/.local/share/agent/baseline/bin:/usr/local/share/agent/baseline/bin:\
+             /usr/local/bin:/usr/bin:/bin"
+        );
+    }
+
+    #[test]
+    fn an_image_with_links_keeps_their_place_where_the_agent_leaves_tools_alone() {
+        let mut config = Config::default();
+        config.tools.enabled = ToolsMode::Off;
+        let mut f = facts();
+        assert!(!user_variables(&config, &f)["PATH"].contains("baseline"));
+        f.image_path = "/usr/local/share/agent/baseline/bin:/usr/bin".into();
+        let path = user_variables(&config, &f)["PATH"].clone();
+        assert!(path.find("baseline/bin") < path.find("mise/shims"), "{path}");
     }
 
     #[test]

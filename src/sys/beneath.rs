@@ -6,9 +6,9 @@
 //! `openat2(2)` gives, also under a seccomp filter that doesn't know that call.
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, fchmod, mkdirat};
-use nix::unistd::{Gid, Uid, fchown};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstatat, mkdirat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, unlinkat};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -20,6 +20,21 @@ pub struct Dir(OwnedFd);
 
 /// Who shall own what is made.
 pub type Owner = (u32, u32);
+
+/// What an entry of a directory is, itself: a link is not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// There is none.
+    Missing,
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link,
+    /// A FIFO, a socket or a device.
+    Special,
+}
 
 impl Dir {
     /// Opens the directory `base` itself. The path to it is trusted.
@@ -94,6 +109,32 @@ impl Dir {
         Ok(fchown(&self.0, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
     }
 
+    /// What the entry `name` of this directory is.
+    ///
+    /// # Errors
+    /// What `fstatat(2)` says.
+    pub fn kind(&self, name: &str) -> io::Result<Kind> {
+        let stat = match fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::ENOENT) => return Ok(Kind::Missing),
+            Err(e) => return Err(e.into()),
+        };
+        Ok(match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFREG => Kind::File,
+            SFlag::S_IFDIR => Kind::Directory,
+            SFlag::S_IFLNK => Kind::Link,
+            _ => Kind::Special,
+        })
+    }
+
+    /// Goes down to the directory `name`, which must be there and be no link.
+    ///
+    /// # Errors
+    /// What `openat(2)` says.
+    pub fn enter(&self, name: &str) -> io::Result<Self> {
+        self.descend(Path::new(name))
+    }
+
     fn descend(&self, name: &Path) -> io::Result<Self> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         Ok(Self(openat(&self.0, name, flags, Mode::empty())?))
@@ -117,15 +158,45 @@ impl Dir {
         self.regular(name, OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL, mode)
     }
 
+    /// Opens the file `name` for reading; a link, a FIFO or a device in its place is refused
+    /// and never waited for.
+    ///
+    /// # Errors
+    /// What `openat(2)` says, or that it is no regular file.
+    pub fn read(&self, name: &str) -> io::Result<File> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let file = File::from(openat(&self.0, name, flags, Mode::empty())?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other(format!("{name} is not a regular file")));
+        }
+        Ok(file)
+    }
+
+    /// Gives the entry `from` the name `to`, in place of what has that name.
+    ///
+    /// # Errors
+    /// What `renameat(2)` says.
+    pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(renameat(&self.0, from, &self.0, to)?)
+    }
+
     /// Removes the file `name`; one that is missing is no error.
     ///
     /// # Errors
     /// What `unlinkat(2)` says.
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        match nix::unistd::unlinkat(&self.0, name, nix::unistd::UnlinkatFlags::NoRemoveDir) {
+        match unlinkat(&self.0, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(e) => Err(e.into()),
         }
+    }
+
+    /// Removes the empty directory `name`.
+    ///
+    /// # Errors
+    /// What `unlinkat(2)` says: it is missing, or not empty.
+    pub fn remove_directory(&self, name: &str) -> io::Result<()> {
+        Ok(unlinkat(&self.0, name, UnlinkatFlags::RemoveDir)?)
     }
 
     /// Makes the entries of this directory durable (`fsync(2)` on a directory).
@@ -176,5 +247,20 @@ mod tests {
         assert!(dir.append("fifo", 0o644).is_err());
         assert!(dir.append("link", 0o644).is_err());
         assert!(dir.create_new("link", 0o644).is_err());
+        assert!(dir.read("fifo").is_err() && dir.read("link").is_err());
+        let kinds = ["fifo", "link", ".", "none"].map(|name| dir.kind(name).unwrap());
+        assert_eq!(kinds, [Kind::Special, Kind::Link, Kind::Directory, Kind::Missing]);
+    }
+
+    #[test]
+    fn a_renamed_file_takes_the_place_of_a_link_and_leaves_what_it_led_to() {
+        let tmp = tempfile::tempdir().unwrap();
+        std::fs::write(tmp.path().join("other"), "theirs").unwrap();
+        symlink("other", tmp.path().join("name")).unwrap();
+        let dir = Dir::open(tmp.path()).unwrap();
+        dir.create_new("new", 0o600).unwrap();
+        dir.rename("new", "name").unwrap();
+        assert_eq!(dir.kind("name").unwrap(), Kind::File);
+        assert_eq!(std::fs::read_to_string(tmp.path().join("other")).unwrap(), "theirs");
     }
 }

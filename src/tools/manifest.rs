@@ -143,7 +143,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Manifest, ManifestError> {
 }
 
 /// Line and column, from 1, of the byte at `at`.
-fn place_of(text: &str, at: usize) -> (usize, usize) {
+pub(super) fn place_of(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;

@@ -23,3 +23,5 @@ pub mod proof;
 pub mod run;
 #[cfg(target_os = "linux")]
 pub mod sync;
+#[cfg(target_os = "linux")]
+pub mod verify;

@@ -172,7 +172,10 @@ impl Reason {
                 Reason::Denied,
                 &["disabled by disable_backends", "are supported in the current configuration"],
             ),
-            (Reason::NotLocked, &["not in the lockfile"]),
+            (
+                Reason::NotLocked,
+                &["not in the lockfile", "dependency sidecar", "no embedded-aube dependency graph"],
+            ),
             (Reason::StaleLock, &["failed to update lockfiles"]),
             (
                 Reason::Network,
@@ -296,15 +299,19 @@ mod tests {
     fn only_passing_failures_are_retried() {
         let network = "mise ERROR Failed to install npm:x@1: aube install failed: failed to fetch x: HTTP error: error sending request for url (https://registry.example/x)";
         let disk = "mise ERROR Failed to install npm:x@1: No space left on device (os error 28)";
+        let quota = "mise ERROR Failed to install npm:x@1: failed to write /x: Disk quota exceeded (os error 122)";
         let denied =
             "mise ERROR Failed to install cargo:x@1: backend cargo is disabled by disable_backends";
         let tls = "mise ERROR Failed to install npm:x@1: error sending request: invalid peer certificate: UnknownIssuer";
         assert!(Failure::parse(network).may_pass());
         let torn = "mise ERROR Failed to install npm:x@1: aube install failed: failed to fetch x: HTTP error: error decoding response body for url (https://registry.example/x)";
         assert!(Failure::parse(torn).may_pass());
-        for (text, reason) in
-            [(disk, Reason::NoSpace), (denied, Reason::Denied), (tls, Reason::Certificate)]
-        {
+        for (text, reason) in [
+            (disk, Reason::NoSpace),
+            (quota, Reason::NoSpace),
+            (denied, Reason::Denied),
+            (tls, Reason::Certificate),
+        ] {
             assert!(!Failure::parse(text).may_pass());
             assert_eq!(Reason::of(text), reason);
         }

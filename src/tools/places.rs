@@ -20,7 +20,7 @@ pub const CONFIG: &str = "config.toml";
 pub const LOCK: &str = "mise.lock";
 
 /// The places.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Places {
     /// The sandbox user's home.
     pub home: PathBuf,
@@ -30,6 +30,8 @@ pub struct Places {
     pub data: PathBuf,
     /// mise's cache.
     pub cache: PathBuf,
+    /// What mise remembers of this machine, such as which configs are trusted.
+    pub state: PathBuf,
     /// The image's mise configuration.
     pub system_config: PathBuf,
     /// What the image has installed (`mise install --system`).
@@ -50,12 +52,14 @@ impl Places {
         let config_home = xdg("XDG_CONFIG_HOME", ".config");
         let data_home = xdg("XDG_DATA_HOME", ".local/share");
         let cache_home = xdg("XDG_CACHE_HOME", ".cache");
+        let state_home = xdg("XDG_STATE_HOME", ".local/state");
         let named = |name: &str, default: PathBuf| variable(name).unwrap_or(default);
         Self {
             home: home.into(),
             config: named("MISE_CONFIG_DIR", config_home.join("mise")),
             data: named("MISE_DATA_DIR", data_home.join("mise")),
             cache: named("MISE_CACHE_DIR", cache_home.join("mise")),
+            state: named("MISE_STATE_DIR", state_home.join("mise")),
             system_config: named("MISE_SYSTEM_CONFIG_DIR", "/etc/mise".into()),
             system_data: named("MISE_SYSTEM_DATA_DIR", "/usr/local/share/mise".into()),
             image_links: IMAGE_LINKS.into(),

@@ -1,7 +1,10 @@
 //! Running mise outside a boot, for the commands `agent tools …`: to its end or to a deadline.
 
-use crate::sys::{process, spawn};
+use crate::sys::users::Credentials;
+use crate::sys::{files, process, spawn};
 use nix::sys::signal::Signal;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
@@ -41,14 +44,42 @@ pub fn mise(
     to_end(command, deadline)
 }
 
+/// Runs the helper `agent internal NAME` as another user: what root would ask of the files of
+/// a user, that user asks.
+///
+/// # Errors
+/// It can't be started, gave no answer, or didn't end within `deadline`.
+pub fn helper<I: Serialize, O: DeserializeOwned>(
+    name: &str,
+    input: &I,
+    user: Credentials,
+    deadline: Duration,
+) -> io::Result<O> {
+    let request = files::memory_file("request", &serde_json::to_vec(input)?)?;
+    let mut command = Command::new(spawn::SELF);
+    command.args(["internal", name]).env_clear().current_dir("/").stdin(request);
+    let output = supervised(command, Some(user), deadline)?;
+    Ok(serde_json::from_str(&output.stdout)?)
+}
+
 /// Runs `command` to its end.
 ///
 /// # Errors
 /// It can't be started, or didn't end within `deadline`; it has been killed then.
 pub fn to_end(mut command: Command, deadline: Duration) -> io::Result<Output> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(Stdio::null());
+    supervised(command, None, deadline)
+}
+
+fn supervised(
+    mut command: Command,
+    credentials: Option<Credentials>,
+    deadline: Duration,
+) -> io::Result<Output> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let setup = spawn::Setup {
         own_group: true,
+        credentials,
         parent_death: Some(Signal::SIGKILL),
         ..spawn::Setup::default()
     };

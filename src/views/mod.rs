@@ -3,5 +3,6 @@
 //!
 //! [`Status`]: crate::journal::Status
 
+pub mod plain;
 pub mod status;
 pub mod timeline;

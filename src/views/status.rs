@@ -1,6 +1,7 @@
 //! The status as people read it: the state first, what went wrong and what to do next
 //! right behind it.
 
+use super::plain::Plain;
 use crate::config::value::human;
 use crate::journal::State;
 use crate::journal::event::{PhaseResult, Problem, ScriptEnd};
@@ -16,7 +17,7 @@ pub struct Text<'a>(pub &'a Status);
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let status = self.0;
-        writeln!(f, "{}", status.summary)?;
+        writeln!(f, "{}", Plain(&status.summary))?;
         if let Some(boot) = &status.boot {
             writeln!(f, "\n  {}", boot_line(boot))?;
         }
@@ -44,8 +45,8 @@ impl Display for Text<'_> {
                 .map(|t| {
                     format!(
                         "{} {}{}",
-                        t.name,
-                        t.version,
+                        Plain(&t.name),
+                        Plain(&t.version),
                         if t.installed { "" } else { " (missing)" }
                     )
                 })
@@ -63,7 +64,7 @@ impl Display for Text<'_> {
             )?;
         }
         if let Some(next) = next_step(status) {
-            writeln!(f, "\nnext: {next}")?;
+            writeln!(f, "\nnext: {}", Plain(&next))?;
         }
         Ok(())
     }
@@ -109,7 +110,7 @@ fn write_phase(f: &mut Formatter<'_>, phase: &Phase, steps: &[Step]) -> fmt::Res
         writeln!(f, "               {}", step_line(step, width))?;
     }
     for note in &phase.notes {
-        writeln!(f, "               {note}")?;
+        writeln!(f, "               {}", Plain(note))?;
     }
     for problem in &phase.problems {
         write_problem(f, problem)?;
@@ -118,14 +119,14 @@ fn write_phase(f: &mut Formatter<'_>, phase: &Phase, steps: &[Step]) -> fmt::Res
 }
 
 fn write_problem(f: &mut Formatter<'_>, p: &Problem) -> fmt::Result {
-    writeln!(f, "               problem: {}", p.message)?;
+    writeln!(f, "               problem: {}", Plain(&p.message))?;
     for line in p.evidence.iter().flat_map(|e| e.lines()) {
-        writeln!(f, "                 | {line}")?;
+        writeln!(f, "                 | {}", Plain(line))?;
     }
     if let Some(log) = &p.log {
         writeln!(f, "               log: {}", log.display())?;
     }
-    writeln!(f, "               next: {}", p.next)
+    writeln!(f, "               next: {}", Plain(&p.next))
 }
 
 /// A tag that says what it should is one line; one that doesn't tells why, and what to do.

@@ -18,7 +18,7 @@ fn help_and_version_go_to_standard_output_and_are_no_error() {
 
 #[test]
 fn every_command_has_a_help_of_its_own() {
-    for command in ["init", "boot", "plan", "status", "try", "config check"] {
+    for command in ["init", "boot", "plan", "status", "try", "config check", "tools policy"] {
         let mut arguments: Vec<&str> = command.split(' ').collect();
         arguments.push("--help");
         let ended = run(agent(&arguments)).expect(0);
@@ -36,9 +36,11 @@ fn the_help_tells_the_exit_statuses() {
         ("status", "0 complete, 1 failed, 2 degraded, 3 still running, 4 nothing booted"),
         ("try", "66 "),
         ("try", "69 this machine does not allow it"),
+        ("tools policy", "with --check 1 where this mise has a backend"),
     ];
     for (command, part) in cases {
-        let ended = run(agent(&[command, "--help"])).expect(0);
+        let arguments: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let ended = run(agent(&arguments)).expect(0);
         assert!(ended.stdout.contains(part), "{part:?}: {ended:#?}");
         assert!(ended.stdout.contains("64 wrong usage"), "{ended:#?}");
     }

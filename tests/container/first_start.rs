@@ -55,7 +55,8 @@ fn an_empty_volume_gets_the_skeleton_and_the_users_directory_for_programs() {
     sandbox.sh("cmp ~/.bashrc /etc/skel/.bashrc && test -w ~/.local/bin").good();
 }
 
-/// The user's own programs come first, then the user's shims, then the image's.
+/// The user's own programs come first, then the image's tools, then the user's, then the
+/// image's programs.
 #[test]
 fn the_workload_finds_programs_in_the_contracts_order() {
     if !ready() {
@@ -63,7 +64,8 @@ fn the_workload_finds_programs_in_the_contracts_order() {
     }
     let volume = Volume::new();
     let (_sandbox, output) = Recipe::on(&volume).run(&["sh", "-c", "echo PATH=$PATH HOME=$HOME"]);
-    let expected = "PATH=/home/iteron/.local/bin:/home/iteron/.local/share/mise/shims:";
+    let expected = "PATH=/home/iteron/.local/bin:/home/iteron/.local/share/agent/baseline/bin:\
+        /usr/local/share/agent/baseline/bin:/home/iteron/.local/share/mise/shims:/usr/local/sbin:";
     let said = output.good();
     assert!(said.contains(expected) && said.contains("HOME=/home/iteron"), "{said}");
 }

@@ -1,9 +1,11 @@
 //! Things that outlive a process, removed when their owner goes, also by a panic.
 
-use crate::engine::{image, podman, podman_command, run};
+use crate::engine::{Output, image, podman, podman_command, run};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -64,6 +66,14 @@ impl Drop for Secret {
     }
 }
 
+/// Runs a build to its end, one at a time: two at once take each other's working containers for
+/// their own to clean up (podman 4.3).
+pub(crate) fn build(command: Command) -> Output {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    run(command, Duration::from_secs(120))
+}
+
 /// An image made from the one under test.
 pub(crate) struct Image {
     pub(crate) name: String,
@@ -83,7 +93,7 @@ impl Image {
         // HEALTHCHECK exists only in docker's image format.
         command.args(["build", "--quiet", "--format", "docker", "--tag", &name]);
         command.arg(context.path());
-        run(command, Duration::from_secs(120)).good();
+        build(command).good();
         Self { name }
     }
 }

@@ -173,6 +173,20 @@ fn a_boot_without_an_end_whose_runner_is_gone_reads_failed() {
     keep_sample("interrupted", &sandbox.exec(&["agent", "status"]).stdout);
 }
 
+/// A boot that ends between the reading of its journal and the look for its process has not died.
+#[test]
+fn a_boot_that_ends_while_it_is_asked_for_is_not_taken_for_dead() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    let sandbox = Recipe::on(&volume).start(IDLE);
+    sandbox.settled();
+    let line = "(for i in $(seq 30); do agent boot >/dev/null 2>&1; done; touch ~/stop) &
+        while ! test -e ~/stop; do agent status | grep -m1 ^failed; done; true";
+    assert_eq!(sandbox.sh(line).good(), "");
+}
+
 /// One boot at a time: a second one keeps its hands off.
 #[test]
 fn a_second_boot_of_the_same_instance_is_refused() {

@@ -88,6 +88,13 @@ impl Seen {
         all.filter_map(Value::as_str).collect::<Vec<_>>().join("\n")
     }
 
+    /// The versions of this tool that are there, in order: the first is the one in force.
+    pub(crate) fn versions(&self, name: &str) -> Vec<String> {
+        let tools = self.json["tools"].as_array().into_iter().flatten();
+        let there = tools.filter(|t| t["name"] == name && t["installed"] == true);
+        there.filter_map(|t| Some(t["version"].as_str()?.to_owned())).collect()
+    }
+
     /// Is this tool there?
     pub(crate) fn installed(&self, name: &str) -> bool {
         let tools = self.json["tools"].as_array().into_iter().flatten();

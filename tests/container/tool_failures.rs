@@ -217,7 +217,8 @@ fn several_tools_that_fail_are_each_named_with_their_reason() {
     assert!(text.contains("1 of 3 tools are installed"), "{text}");
 }
 
-/// The user's config outranks the image's in mise; the status says what that hides.
+/// The user's config outranks the image's in mise; the links don't ask it, and the status says
+/// so.
 #[test]
 fn a_baseline_tool_that_a_user_disabled_is_told() {
     if !ready() {
@@ -228,5 +229,44 @@ fn a_baseline_tool_that_a_user_disabled_is_told() {
     let sandbox = Recipe::on(&volume).start(IDLE);
     sandbox.settled();
     let text = sandbox.exec(&["agent", "status"]).stdout;
-    assert!(text.contains("not in force: npm:cowsay"), "{text}");
+    assert!(text.contains("npm:cowsay: the user's config disables it"), "{text}");
+    assert!(text.contains("the image's 1.6.0 is in force"), "{text}");
+    assert!(!text.contains("not in force"), "{text}");
+}
+
+/// mise stops at plugins before it tries anything: one problem says so, the others point to it.
+#[test]
+fn plugins_are_named_once_and_the_rest_is_said_not_to_be_tried() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    let manifest =
+        "[tools]\n\"npm:semver\" = \"7.6.3\"\n[plugins]\nevil = \"https://example.invalid/evil\"\n";
+    seed(&volume, MANIFEST, manifest);
+    let sandbox = Recipe::on(&volume).network().start(IDLE);
+    let (seen, text) = sandbox.shows("degraded", "tool-plugin-denied");
+    assert!(!seen.codes().contains(&"mise-error".to_owned()), "{text}");
+    assert!(!text.contains("os error 30"), "{text}");
+    assert!(seen.problem("tool-not-installed").contains("stopped before it tried"), "{text}");
+}
+
+/// A name with an escape in it: the entry is named, and the other tools stay in the status.
+#[test]
+fn a_name_that_nobody_can_print_is_named_with_its_config() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    seed(
+        &volume,
+        MANIFEST,
+        "[tools]\n\"npm:a\\u001b[31mred\" = \"1\"\n\"npm:semver\" = \"7.6.3\"\n",
+    );
+    let sandbox = Recipe::on(&volume).network().start(IDLE);
+    let (seen, text) = sandbox.shows("degraded", "tool-name");
+    let problem = seen.problem("tool-name");
+    assert!(problem.contains("config.toml") && problem.contains("[31mred"), "{problem}");
+    assert!(!seen.codes().contains(&"mise-list".to_owned()), "{text}");
+    assert!(seen.installed("npm:cowsay"), "{text}");
 }

@@ -93,3 +93,53 @@ fn a_tool_that_is_missing_for_the_network_comes_with_it() {
     assert_eq!(with.settled().state(), "complete", "{}", with.logs());
     answers(&with);
 }
+
+/// A registry that doesn't answer, though there is a route: what works in part is kept.
+#[test]
+fn what_works_in_part_survives_a_dead_registry() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    seed(&volume, ".config/mise/config.toml", LARGE);
+    let first = Recipe::on(&volume).network().start(IDLE);
+    assert_eq!(first.settled().state(), "complete", "{}", first.logs());
+    let harm = r#"for f in $(find ~/.local/share/mise/installs/npm-typescript -path '*bin/tsserver*'); do : >$f; done
+        printf 'registry=http://127.0.0.1:1/\n' >~/.npmrc
+        rm -rf ~/.cache/mise ~/.cache/aube ~/.local/share/aube"#;
+    first.sh(harm).good();
+    drop(first);
+    for _ in 0..2 {
+        let second = Recipe::on(&volume).network().start(IDLE);
+        let (seen, text) = second.shows("degraded", "tool-broken");
+        assert!(seen.problem("tool-broken").contains("tsserver"), "{text}");
+        assert!(seen.notes().contains("kept as it was"), "{}", seen.notes());
+        assert!(second.exec(&["tsc", "--version"]).good().contains("5.6.3"), "{text}");
+        second.sh("test ! -e ~/.local/share/mise/agent-aside").good();
+    }
+    // By force alone it would be gone.
+    let second = Recipe::on(&volume).network().start(IDLE);
+    second.settled();
+    second.sh("timeout 20 mise install --force npm:typescript@5.6.3; exit 0").good();
+    assert_ne!(second.exec(&["tsc", "--version"]).status, 0);
+}
+
+/// The boot was killed while a tool lay aside: mise doesn't list it there, and the next boot
+/// puts it back.
+#[test]
+fn what_a_killed_boot_left_aside_is_put_back() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    let first = with_tool(&volume);
+    let moved = "cd ~/.local/share/mise && mkdir -p agent-aside/npm-semver && \
+        mv installs/npm-semver/7.6.3 agent-aside/npm-semver/ && rm -rf ~/.cache/aube ~/.local/share/aube";
+    first.sh(moved).good();
+    let listed = first.sh("mise ls --json").good();
+    assert!(!listed.contains("aside"));
+    drop(first);
+    let second = Recipe::on(&volume).start(IDLE);
+    assert_eq!(second.settled().state(), "complete", "{}", second.logs());
+    answers(&second);
+}

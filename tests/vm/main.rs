@@ -34,3 +34,4 @@ mod ground;
 mod instance;
 mod life;
 mod storage;
+mod sync;

@@ -16,10 +16,10 @@ use std::path::PathBuf;
 pub(super) enum ToolsCommand {
     /// Tell which of mise's backends may resolve, and who says otherwise.
     Policy(policy::PolicyArgs),
-    /// Link the programs of the image's tools to where no user's config replaces them.
+    /// Tell which programs of the image's tools are linked where no user's config replaces them.
     Baseline {
         #[command(subcommand)]
-        command: baseline::BaselineCommand,
+        command: Option<baseline::BaselineCommand>,
     },
     /// Check lockfiles against the configs beside them.
     Lock {
@@ -37,7 +37,7 @@ pub(super) enum ToolsCommand {
 pub(super) fn main(command: &ToolsCommand) -> u8 {
     match command {
         ToolsCommand::Policy(args) => policy::main(args),
-        ToolsCommand::Baseline { command } => baseline::main(command),
+        ToolsCommand::Baseline { command } => baseline::main(command.as_ref()),
         ToolsCommand::Lock { command } => lock::main(command),
         ToolsCommand::Export(args) => sync::export(args),
         ToolsCommand::Import(args) => sync::import(args),
@@ -45,7 +45,6 @@ pub(super) fn main(command: &ToolsCommand) -> u8 {
     }
 }
 
-#[allow(dead_code)]
 /// The configuration and this machine, or the exit status where the configuration has errors,
 /// which have been printed.
 fn surveyed(file: Option<&PathBuf>) -> Result<(Config, Facts), u8> {

@@ -1,7 +1,7 @@
 //! Calling mise: trusting, installing with its retries, listing, and every end that such a
 //! call can have.
 
-use super::{Reconcile, has_content, problems};
+use super::{Reconcile, problems};
 use crate::config::value::human;
 use crate::engine::command::{self, End, Invocation, Log};
 use crate::engine::{excerpt, retry};
@@ -10,7 +10,17 @@ use crate::plan::Command;
 use crate::sys::signals;
 use crate::tools::output::{Failure, Listed, parse_list};
 use nix::sys::signal::Signal;
+use std::path::PathBuf;
+use std::time::Instant;
 use tokio::time;
+
+/// What mise says of the tools.
+pub(super) struct Listing {
+    /// What is declared.
+    pub(super) tools: Vec<Listed>,
+    /// Directories of programs.
+    pub(super) bin_paths: Vec<PathBuf>,
+}
 
 impl Reconcile<'_, '_> {
     /// Runs `mise install`, again where only the network failed. `Ok(None)` is its success.
@@ -24,16 +34,16 @@ impl Reconcile<'_, '_> {
                     let output = self.log.output();
                     let failure = Failure::parse(&output);
                     self.last_words = excerpt(&output);
-                    self.log.say(&format!(
-                        "mise install ended with status {status}, attempt {attempt}"
-                    ));
+                    let what = install.argv.get(1).map_or("", String::as_str);
+                    self.log
+                        .say(&format!("mise {what} ended with status {status}, attempt {attempt}"));
                     if attempt >= self.work.attempts || !failure.may_pass() {
                         return Ok(Some(failure));
                     }
                 }
             }
             let wait = retry::backoff(attempt + 1, &mut rng);
-            if std::time::Instant::now() + wait >= self.cx.limit {
+            if Instant::now() + wait >= self.cx.limit {
                 return Err(self.ended(&End::Deadline, install));
             }
             self.report.notes.push(format!("the network failed; attempt {} follows", attempt + 1));
@@ -45,40 +55,36 @@ impl Reconcile<'_, '_> {
         Ok(None)
     }
 
-    pub(super) async fn list(&mut self, failure: Option<&Failure>) -> Result<Vec<Listed>, Problem> {
+    /// What mise's configs declare, and where the programs of what is there lie, by `limit`.
+    /// `list` is the command that lists the tools.
+    pub(super) async fn listing(
+        &mut self,
+        list: &Command,
+        failure: Option<&Failure>,
+        limit: Instant,
+    ) -> Result<Listing, Problem> {
         if let Some(place) = failure.and_then(|f| f.malformed.as_ref()) {
             return Err(problems::malformed(place, &self.last_words));
         }
-        let mut log = Log::in_memory(self.log.path.clone()).map_err(|e| problems::no_log(&e))?;
-        let status = self.exec_into(&self.work.list, &mut log).await?;
-        let output = log.output();
-        // Warnings share the output with the list; the list is what is between the braces.
-        let json = output.find('{').zip(output.rfind('}')).and_then(|(a, b)| output.get(a..=b));
-        match (status, json.map(parse_list)) {
-            (0, Some(Ok(tools))) => Ok(tools),
-            _ => Err(Problem::new(
-                "mise-list",
-                format!("mise cannot list the tools (status {status})"),
-                format!("run {} and mend what it says", self.work.list.argv.join(" ")),
-            )
-            .evidence(excerpt(&output))),
-        }
-    }
-
-    /// mise takes an emptied install directory for an installed tool; forced, it installs again.
-    pub(super) async fn repair(&mut self, emptied: &[String]) -> Result<Vec<Listed>, Problem> {
-        self.report
-            .notes
-            .push(format!("installed again, the directory was empty: {}", emptied.join(", ")));
-        let mut force = self.work.install.clone();
-        force.argv.push("--force".into());
-        force.argv.extend(emptied.iter().cloned());
-        let failure = self.install(&force).await?;
-        let mut tools = self.list(failure.as_ref()).await?;
-        for listed in &mut tools {
-            listed.tool.installed &= has_content(&listed.path);
-        }
-        Ok(tools)
+        let (status, output) = self.ask(list, limit).await?;
+        let tools = match (status, list_in(&output)) {
+            (0, Some(tools)) => tools,
+            _ => {
+                return Err(Problem::new(
+                    "mise-list",
+                    format!("mise cannot list the tools (status {status})"),
+                    format!("run {} and mend what it says", list.argv.join(" ")),
+                )
+                .evidence(excerpt(&output)));
+            }
+        };
+        let mut bin_paths = list.clone();
+        bin_paths.argv.truncate(1);
+        bin_paths.argv.push("bin-paths".into());
+        let (_, output) = self.ask(&bin_paths, limit).await?;
+        // Warnings share this output too; the paths are absolute.
+        let paths = output.lines().filter(|l| l.starts_with('/')).map(PathBuf::from).collect();
+        Ok(Listing { tools, bin_paths: paths })
     }
 
     pub(super) async fn plain(&mut self, command: &Command) -> Result<(), Problem> {
@@ -95,15 +101,18 @@ impl Reconcile<'_, '_> {
     }
 
     /// Runs a command to its end and returns its exit status; every other end is a problem.
-    async fn exec(&mut self, c: &Command) -> Result<i32, Problem> {
+    pub(super) async fn exec(&mut self, c: &Command) -> Result<i32, Problem> {
         let end =
             command::run(&Invocation::from(&self.with_variables(c)), &mut self.log, self.cx).await;
         self.status(end, c)
     }
 
-    async fn exec_into(&self, c: &Command, log: &mut Log) -> Result<i32, Problem> {
-        let end = command::run(&Invocation::from(&self.with_variables(c)), log, self.cx).await;
-        self.status(end, c)
+    /// Runs a command for its output, which the log doesn't keep.
+    async fn ask(&self, c: &Command, limit: Instant) -> Result<(i32, String), Problem> {
+        let mut log = Log::in_memory(self.log.path.clone()).map_err(|e| problems::no_log(&e))?;
+        let command = self.with_variables(c);
+        let end = command::run_until(limit, &Invocation::from(&command), &mut log, self.cx).await;
+        Ok((self.status(end, c)?, log.output()))
     }
 
     fn status(&self, end: End, c: &Command) -> Result<i32, Problem> {
@@ -149,5 +158,33 @@ impl Reconcile<'_, '_> {
                 again,
             ),
         }
+    }
+}
+
+/// The list in mise's output. Warnings share the output with it, before and behind, and say
+/// what they like: the list begins with a line of its own.
+fn list_in(output: &str) -> Option<Vec<Listed>> {
+    let starts = output.match_indices('{').map(|(at, _)| at);
+    let starts =
+        starts.filter(|at| *at == 0 || output.get(..*at).is_some_and(|b| b.ends_with('\n')));
+    starts.filter_map(|at| output.get(at..)).find_map(|text| {
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+        parse_list(&values.next()?.ok()?.to_string()).ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_found_among_warnings_that_have_braces_too() {
+        let list = r#"{
+  "npm:a\u001b[31mred": [{"version": "1", "install_path": "/i/a/1", "installed": true}]
+}"#;
+        let output = format!("mise WARN a {{ b }}\n{list}\nmise WARN c }} d {{\n");
+        assert_eq!(list_in(&output).unwrap().len(), 1);
+        assert_eq!(list_in("{}\n").unwrap(), []);
+        assert!(list_in("mise ERROR {no list}\n").is_none());
     }
 }

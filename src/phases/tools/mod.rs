@@ -13,15 +13,17 @@ mod lock;
 mod policy;
 mod problems;
 mod proof;
+mod repair;
+mod sync;
 
 use crate::engine::command::Log;
 use crate::engine::{Context, HelperError, Report, redact};
 use crate::journal::Problem;
 use crate::plan::{Command, ToolsWork};
-use crate::tools::look::{Request, Seen};
-use crate::tools::proof::Settled;
+use crate::tools::baseline::Linked;
+use crate::tools::look::Seen;
+use crate::tools::proof::{Settled, What};
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 /// What looking at the disk may take.
@@ -29,6 +31,15 @@ const LOOK_TAKES: Duration = Duration::from_secs(30);
 
 /// The helper `agent internal tools`.
 pub use crate::tools::look::helper;
+/// The helper `agent internal tools-verify`.
+pub use crate::tools::verify::helper as verify_helper;
+
+/// The helper `agent internal tools-links`.
+pub use crate::tools::baseline::make::make as links_helper;
+/// The helper `agent internal image-config`.
+pub use crate::tools::lock::copy::helper as image_config_helper;
+/// The helper `agent internal tools-aside`.
+pub use crate::tools::verify::aside::helper as aside_helper;
 
 /// Reconciles the tools.
 pub async fn run(work: &ToolsWork, cx: &mut Context<'_>) -> Report {
@@ -43,10 +54,14 @@ pub async fn run(work: &ToolsWork, cx: &mut Context<'_>) -> Report {
         last_words: String::new(),
         variables: BTreeMap::new(),
         settled: Settled::default(),
+        image_copy: None,
+        not_locked: Vec::new(),
+        linked: Vec::new(),
         report: Report::default(),
     };
     // What can't go on has been said.
     let _ = phase.run().await;
+    phase.drop_image_copy().await;
     let (report, settled) = (phase.report, phase.settled);
     cx.export(settled.variables);
     report
@@ -65,50 +80,57 @@ struct Reconcile<'a, 'b> {
     variables: BTreeMap<String, String>,
     /// What stays true until something changes.
     settled: Settled,
+    /// Where mise reads the image's configuration.
+    image_copy: Option<lock::ImageCopy>,
+    /// Tools of which it has been said that a lockfile doesn't hold them.
+    not_locked: Vec<String>,
+    /// What the links to the image's tools lead to.
+    linked: Vec<Linked>,
     report: Report,
 }
 
 impl Reconcile<'_, '_> {
     async fn run(&mut self) -> Result<(), Stopped> {
         let seen = self.look().await?;
+        self.import_cut_off(&seen);
         if self.proved(&seen) {
             return Ok(());
         }
+        self.corrupt_locks(&seen);
+        self.image_exposed(&seen)?;
+        self.names(&seen);
         self.policy(&seen).await?;
-        self.keep_image_lock(&seen)?;
+        self.keep_image_lock().await?;
         self.check_lock(&seen);
         self.baseline(&seen).await?;
         if let Some(trust) = &self.work.trust {
             let trusted = self.plain(trust).await;
             self.or_stop(trusted)?;
         }
-        let installed = self.install(&self.work.install).await;
-        let failure = self.or_stop(installed)?;
-        let listed = self.list(failure.as_ref()).await;
-        let mut tools = self.or_stop(listed)?;
-        let emptied: Vec<String> = tools
-            .iter()
-            .filter(|t| t.tool.installed && !has_content(&t.path))
-            .map(|t| format!("{}@{}", t.tool.name, t.tool.version))
-            .collect();
-        if !emptied.is_empty() {
-            let repaired = self.repair(&emptied).await;
-            tools = self.or_stop(repaired)?;
+        let standing = self.settle().await?;
+        self.note_locks(&seen).await;
+        self.denied(&seen, &standing.tools);
+        for (name, change) in standing.losses() {
+            self.problem(problems::tool_damaged(&name, &change));
         }
-        self.denied(&seen, &tools);
-        self.judge(&tools, failure);
-        self.prove(&seen, &tools).await;
+        self.judge(&standing);
+        self.prove(&seen, standing).await;
         Ok(())
+    }
+
+    /// Names that mise's own list can't hold.
+    fn names(&mut self, seen: &Seen) {
+        for manifest in seen.manifests() {
+            let odd = manifest.tools.iter().filter(|t| t.name.contains(char::is_control));
+            for tool in odd {
+                self.problem(problems::name_unprintable(&manifest.path, &tool.name));
+            }
+        }
     }
 
     /// What lies on the disk, seen by a process that is the user.
     async fn look(&mut self) -> Result<Seen, Stopped> {
-        let mise = self.work.install.argv.first().map_or("mise", String::as_str);
-        let request = Request {
-            places: self.work.places.clone(),
-            mise: mise.into(),
-            variables: self.mise_variables(),
-        };
+        let request = self.request(What::Holds);
         match self.cx.helper("tools", &request, true, LOOK_TAKES).await {
             Ok(seen) => Ok(seen),
             Err(e) => {
@@ -122,14 +144,12 @@ impl Reconcile<'_, '_> {
         }
     }
 
-    /// What mise's environment holds of its own settings. No other variable is shown to
-    /// anybody but mise.
+    /// What mise's environment holds of its own settings by the plan. No other variable is
+    /// shown to anybody but mise.
     fn mise_variables(&self) -> BTreeMap<String, String> {
         let all = crate::engine::command::variables(&self.work.install.environment);
         let text = all.filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
-        text.chain(self.variables.clone())
-            .filter(|(n, _)| n.starts_with("MISE_") || n.starts_with("XDG_"))
-            .collect()
+        text.filter(|(n, _)| n.starts_with("MISE_") || n.starts_with("XDG_")).collect()
     }
 
     /// A command of the plan with what this boot has found out.
@@ -147,22 +167,22 @@ impl Reconcile<'_, '_> {
     }
 
     fn problem(&mut self, problem: Problem) {
+        let problem = self.of_image(problem);
         let problem = Problem {
             log: Some(self.log.path.clone()),
             evidence: problem.evidence.map(|e| redact::redact_own(&e)),
             ..problem
         };
-        self.report.problems.push((self.work.on_failure, problem));
+        // The baseline's install and the whole one fail for the same reason.
+        let same = |p: &Problem| p.code == problem.code && p.message == problem.message;
+        if !self.report.problems.iter().any(|(_, p)| same(p)) {
+            self.report.problems.push((self.work.on_failure, problem));
+        }
     }
 
-    #[allow(dead_code)]
     /// A note that every later boot repeats while nothing changes.
     fn standing_note(&mut self, note: String) {
         self.settled.notes.push(note.clone());
         self.report.notes.push(note);
     }
-}
-
-fn has_content(path: &Path) -> bool {
-    path.read_dir().is_ok_and(|mut entries| entries.next().is_some())
 }
