@@ -22,6 +22,7 @@ mod environment;
 mod health;
 mod interrupted;
 mod machine;
+mod names;
 mod once;
 mod outcomes;
 mod policy;
