@@ -61,7 +61,8 @@ pub(crate) fn repository() -> PathBuf {
 /// A command line that calls podman the way this machine needs it.
 pub(crate) fn podman_command() -> Command {
     let mut command = Command::new(repository().join("image/podman-env"));
-    command.arg("podman");
+    // conmon leaves a file `oom` where it was started, when a container met its memory limit.
+    command.arg("podman").current_dir(env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

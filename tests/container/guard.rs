@@ -66,12 +66,20 @@ impl Drop for Secret {
     }
 }
 
-/// Runs a build to its end, one at a time: two at once take each other's working containers for
-/// their own to clean up (podman 4.3).
+/// One build or removal of an image at a time: removing an image by force takes away the working
+/// container of a build that stands on the same layers (podman 4.3).
+static IMAGES: Mutex<()> = Mutex::new(());
+
+/// Runs a build to its end.
 pub(crate) fn build(command: Command) -> Output {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = IMAGES.lock().unwrap_or_else(PoisonError::into_inner);
     run(command, Duration::from_secs(120))
+}
+
+/// Removes an image that may not be there.
+pub(crate) fn remove_image(name: &str) {
+    let _one = IMAGES.lock().unwrap_or_else(PoisonError::into_inner);
+    podman(&["image", "rm", "--force", name]);
 }
 
 /// An image made from the one under test.
@@ -100,7 +108,7 @@ impl Image {
 
 impl Drop for Image {
     fn drop(&mut self) {
-        podman(&["image", "rm", "--force", &self.name]);
+        remove_image(&self.name);
     }
 }
 

@@ -95,7 +95,7 @@ fn an_image_with_a_drift_is_not_built() {
         command.arg(instead("middle")).arg("--file").arg(files.path("Containerfile"));
         command.arg(files.path(""));
         let output = crate::guard::build(command);
-        run_quietly(&["image", "rm", "--force", &name]);
+        crate::guard::remove_image(&name);
         output
     };
     const STEP: &str = "RUN [\"agent\", \"tools\", \"policy\", \"--check\"]";
@@ -106,10 +106,6 @@ fn an_image_with_a_drift_is_not_built() {
     assert!(said.contains("disable_backends = [\"aqua\", "), "the line to commit: {said}");
     let built = build(STEP);
     assert_eq!(built.status, 0, "{}{}", built.stdout, built.stderr);
-}
-
-fn run_quietly(arguments: &[&str]) {
-    crate::engine::podman(arguments);
 }
 
 #[test]

@@ -126,7 +126,8 @@ fn a_sandbox_without_tmp_is_served_too() {
 
 /// Files where the copy would lie.
 fn planted(volume: &Volume, user: &str) {
-    let line = "mkdir -p /home/iteron/.local/state/agent && echo >/home/iteron/.local/state/agent/agent-etc-mise-$0";
+    // A proof would keep the boot from asking mise.
+    let line = "rm -f /home/iteron/.local/state/agent/tools-proof.json; mkdir -p /home/iteron/.local/state/agent && echo >/home/iteron/.local/state/agent/agent-etc-mise-$0";
     let (_gone, output) = Recipe::with(&[&format!("--user={user}"), "--entrypoint=sh"])
         .argument(&format!("--volume={}", volume.at_home_with("nocopy")))
         .run(&["-c", line, user]);

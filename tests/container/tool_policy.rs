@@ -155,6 +155,50 @@ fn a_name_of_the_registry_or_of_the_core_finds_no_denied_backend() {
     }
 }
 
+/// A short name of the registry for each denied backend that has one which no allowed backend
+/// serves too, and the backends in a workspace's config that the user trusts.
+#[test]
+fn every_denied_backend_is_refused_by_a_registrys_name_and_in_a_workspace() {
+    if !ready() {
+        return;
+    }
+    let volume = Volume::new();
+    let sandbox = Recipe::on(&volume).start(IDLE);
+    sandbox.settled();
+    let registry = sandbox.sh(&format!("cd; {LOOSE} MISE_DISABLE_BACKENDS= mise registry")).good();
+    let mut names: Vec<(String, String)> = Vec::new();
+    for line in registry.lines() {
+        let mut words = line.split_whitespace();
+        let Some(name) = words.next() else { continue };
+        let backends: Vec<&str> = words.filter_map(|w| Some(w.split_once(':')?.0)).collect();
+        let denied = !backends.iter().any(|b| ["npm", "github"].contains(b));
+        let new = |b: &&&str| !names.iter().any(|(known, _)| known == **b);
+        if let Some(backend) = backends.first().filter(|b| denied && new(b)) {
+            names.push(((*backend).to_owned(), name.to_owned()));
+        }
+    }
+    assert!(names.len() >= 10, "{names:?}");
+    let all: Vec<String> = names.iter().map(|(_, name)| format!("{name}@0.0.0")).collect();
+    let install = format!("MISE_OFFLINE=1 timeout 60 mise install {}", all.join(" "));
+    let refused = sandbox.sh(&format!("cd; {install}"));
+    for (backend, name) in &names {
+        let line = refused.stderr.lines().find(|l| l.starts_with(&format!("{name}@0.0.0: ")));
+        let line = line.unwrap_or_else(|| panic!("{name} of {backend}: {}", refused.stderr));
+        assert!(line.contains("none of its backends"), "{backend}: {line}");
+    }
+    let loose = sandbox.sh(&format!("cd; {LOOSE} MISE_DISABLE_BACKENDS= {install}"));
+    assert!(!loose.stderr.contains("none of its backends"), "the control: {}", loose.stderr);
+    let tools: Vec<String> = DENIED.iter().map(|t| format!("\"{t}\" = \"0.0.0\"\n")).collect();
+    let workspace = format!("{OPEN}[tools]\n{}", tools.concat()).replace('\n', "\\n");
+    let make = format!("mkdir ~/ws; cd ~/ws; printf '{workspace}' >mise.toml; mise trust");
+    sandbox.sh(&make).good();
+    let refused = sandbox.sh("cd ~/ws; MISE_OFFLINE=1 timeout 60 mise install");
+    for backend in DENIED.iter().map(|t| t.split(':').next().unwrap()) {
+        let said = format!("backend {backend} is disabled");
+        assert!(refused.stderr.contains(&said), "{backend}: {}", refused.stderr);
+    }
+}
+
 #[test]
 fn settings_and_variables_of_a_users_config_loosen_nothing() {
     if !ready() {

@@ -117,7 +117,7 @@ impl Links {
             if let Err(why) = leads(&bin, program) {
                 links.faults.push((tool.name.clone(), why));
             } else if let Some(why) = verify::fault(&program.leads_to) {
-                let why = format!("{} leads to {why}", bin.join(&program.name).display());
+                let why = format!("{}: {why}", bin.join(&program.name).display());
                 links.faults.push((tool.name.clone(), why.clone()));
                 links.broken.push((tool.name.clone(), why));
             }

@@ -16,6 +16,8 @@ pub struct Comparison {
     pub config_line: String,
     /// The line for an image's `ENV`.
     pub variable_line: String,
+    /// The line beside it, where no plugin may resolve.
+    pub plugins_line: Option<String>,
 }
 
 /// Compares what two of them list.
@@ -29,6 +31,7 @@ pub fn compare(this: &[String], other: &[String], allowed: &[String]) -> Compari
         lost: without(this, other),
         config_line: backends::config_line(&denied),
         variable_line: backends::variable_line(&denied),
+        plugins_line: backends::plugins_line(allowed),
         denied,
     }
 }

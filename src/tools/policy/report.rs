@@ -208,6 +208,17 @@ impl Display for Compared {
             section(f, "undecided", &[self.undecided.join(", ")])?;
         }
         writeln!(f, "\n{}", self.comparison.config_line)?;
-        writeln!(f, "{}", self.comparison.variable_line)
+        writeln!(f, "{}", self.comparison.variable_line)?;
+        if let Some(line) = &self.comparison.plugins_line {
+            writeln!(f, "{line}")?;
+        }
+        if let Some(loose) = self.mise.iter().find(|m| !m.enforced) {
+            writeln!(
+                f,
+                "\nno line helps with {}: it does not refuse what is denied",
+                loose.release
+            )?;
+        }
+        Ok(())
     }
 }
