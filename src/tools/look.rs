@@ -10,6 +10,7 @@ use super::policy::installed;
 use super::proof;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// What is asked of the helper.
@@ -28,6 +29,16 @@ pub struct Request {
     /// What is asked about the proof that nothing has changed.
     #[serde(default)]
     pub proof: proof::Asked,
+}
+
+/// What of an environment mise takes for its own settings. No other variable is shown to anybody
+/// but mise.
+pub fn settings(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> BTreeMap<String, String> {
+    let text = |(n, v): (OsString, OsString)| Some((n.into_string().ok()?, v.into_string().ok()?));
+    let all = environment.into_iter().filter_map(text);
+    all.filter(|(n, _)| n.starts_with("MISE_") || n.starts_with("XDG_")).collect()
 }
 
 /// What it saw.

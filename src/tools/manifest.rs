@@ -30,6 +30,14 @@ pub struct Manifest {
     pub variables: Vec<String>,
 }
 
+impl Manifest {
+    /// The tools that are declared with their backend's name (`npm:x`). Short names are left
+    /// out: mise may list them under another.
+    pub fn full_names(&self) -> Vec<&str> {
+        self.tools.iter().filter(|t| t.backend().is_some()).map(|t| t.name.as_str()).collect()
+    }
+}
+
 /// One declared tool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Declared {
@@ -210,6 +218,13 @@ mod tests {
         assert!(all.contains(&("npm:b", "1 2".into())));
         let c = m.tools.iter().find(|t| t.name == "github:c/c").unwrap();
         assert_eq!((c.backend(), c.os.as_slice()), (Some("github"), &["macos".to_owned()][..]));
+    }
+
+    #[test]
+    fn names_with_their_backend_are_told_from_short_ones() {
+        let config = "[settings]\nx = 1\n[tools]\n\"npm:cowsay\" = \"1\"\nnode = \"22\"\n[tools.\"npm:b\"]\nversion = \"2\"\n";
+        assert_eq!(parsed(config).full_names(), ["npm:b", "npm:cowsay"]);
+        assert!(parse(Path::new("/x"), "[tools").is_err() && parsed("").full_names().is_empty());
     }
 
     #[test]

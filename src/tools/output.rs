@@ -41,12 +41,10 @@ pub fn parse_list(json: &str) -> Result<Vec<Listed>, serde_json::Error> {
         .collect())
 }
 
-/// The tools that a mise config declares with their backend's name (`npm:x`). Short names
-/// are left out: mise may list them under another.
-pub fn declared(config: &str) -> Vec<String> {
-    let table: toml::Table = toml::from_str(config).unwrap_or_default();
-    let tools = table.get("tools").and_then(|t| t.as_table());
-    tools.into_iter().flat_map(|t| t.keys()).filter(|name| name.contains(':')).cloned().collect()
+/// The directories of programs in what `mise bin-paths` prints: they are absolute, and warnings
+/// may stand between them.
+pub fn bin_paths(output: &str) -> Vec<PathBuf> {
+    output.lines().filter(|l| l.starts_with('/')).map(PathBuf::from).collect()
 }
 
 /// What an `install` that failed told.
@@ -228,13 +226,6 @@ mod tests {
         );
         assert!(parse_list("{}").unwrap().is_empty());
         assert!(parse_list("mise says no").is_err());
-    }
-
-    #[test]
-    fn what_a_config_declares_is_read() {
-        let config = "[settings]\nx = 1\n[tools]\n\"npm:cowsay\" = \"1\"\nnode = \"22\"\n[tools.\"npm:b\"]\nversion = \"2\"\n";
-        assert_eq!(declared(config), ["npm:b", "npm:cowsay"]);
-        assert!(declared("[tools").is_empty() && declared("").is_empty());
     }
 
     #[test]

@@ -7,10 +7,9 @@ use crate::tools::baseline::make::{Wanted, make};
 use crate::tools::baseline::{self, Links, beside, programs, without_users_config};
 use crate::tools::look::{self, Request};
 use crate::tools::manifest::{self, Manifest};
-use crate::tools::output::{Listed, parse_list};
+use crate::tools::output::{Listed, bin_paths, parse_list};
 use crate::tools::run;
 use clap::Subcommand;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -79,18 +78,13 @@ fn system(facts: &Facts) -> Result<Manifest, u8> {
     }
 }
 
-/// Settings of mise's in this process's environment.
-fn variables() -> BTreeMap<String, String> {
-    std::env::vars().filter(|(name, _)| name.starts_with("MISE_")).collect()
-}
-
 fn link(mise: Option<&PathBuf>, into: &Path, config: Option<&PathBuf>) -> Result<u8, u8> {
     let (_, facts) = surveyed(config)?;
     let Some(mise) = mise.or(facts.mise.as_ref()) else {
         return Err(refuse("no mise is found on PATH: name it with --mise"));
     };
     let system = system(&facts)?;
-    let declared = baseline::declared(&system, &variables());
+    let declared = baseline::declared(&system, &look::settings(std::env::vars_os()));
     let answers = ask(mise).map_err(refuse)?;
     let below = &facts.places.system_data;
     let mine = |l: &&Listed| declared.iter().any(|d| d.name == l.tool.name);
@@ -173,9 +167,7 @@ fn ask_from(mise: &Path, scratch: &Path) -> Result<Answers, String> {
     };
     let listed = parse_list(&ask(&["ls", "--current", "--json"])?)
         .map_err(|e| format!("mise's list cannot be read: {e}"))?;
-    let directories = ask(&["bin-paths"])?;
-    let directories = directories.lines().filter(|l| l.starts_with('/')).map(PathBuf::from);
-    Ok(Answers { listed, directories: directories.collect() })
+    Ok(Answers { listed, directories: bin_paths(&ask(&["bin-paths"])?) })
 }
 
 fn check(at: Option<&Path>, config: Option<&PathBuf>) -> Result<u8, u8> {
@@ -189,7 +181,7 @@ fn check(at: Option<&Path>, config: Option<&PathBuf>) -> Result<u8, u8> {
         }
     };
     let mut wrong = Vec::new();
-    for declared in baseline::declared(&system, &variables()) {
+    for declared in baseline::declared(&system, &look::settings(std::env::vars_os())) {
         let name = &declared.name;
         match image.refusal(declared) {
             None => print(&format_args!("ok: {name} {}\n", versions(&image, name))),
@@ -235,7 +227,7 @@ fn list() -> Result<u8, u8> {
     let seen = look::helper(&Request {
         places: places.clone(),
         mise: facts.mise.clone().unwrap_or_default(),
-        variables: variables(),
+        variables: look::settings(std::env::vars_os()),
         ..Request::default()
     });
     let path = crate::plan::user_variables(&config, &facts).remove("PATH").unwrap_or_default();

@@ -115,7 +115,7 @@ struct Desk {
 
 impl Desk {
     fn tell(&self, mise: PathBuf, args: &PolicyArgs) -> Result<u8, u8> {
-        let variables = own_variables();
+        let variables = look::settings(std::env::vars_os());
         let request = look::Request {
             places: self.facts.places.clone(),
             mise: mise.clone(),
@@ -171,7 +171,7 @@ impl Desk {
         };
         let mise = [listed(mise)?, listed(&absolute(other))?];
         let [this, that] = &mise;
-        let undecided = self.undecided(&that.backends, given(&own_variables()));
+        let undecided = self.undecided(&that.backends, given(&look::settings(std::env::vars_os())));
         let comparison = compare(&this.backends, &that.backends, &self.allowed);
         let content = undecided.is_empty() && that.enforced;
         let status = u8::from(args.check && !content);
@@ -214,14 +214,6 @@ impl Desk {
                 .map_err(|e| unavailable(&format_args!("the sandbox user cannot be asked: {e}"))),
         }
     }
-}
-
-/// What this process's environment holds of mise's settings. No other variable is shown.
-fn own_variables() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)))
-        .filter(|(n, _)| n.starts_with("MISE_") || n.starts_with("XDG_"))
-        .collect()
 }
 
 fn given(variables: &BTreeMap<String, String>) -> Option<Vec<String>> {

@@ -8,7 +8,7 @@ use crate::engine::{excerpt, retry};
 use crate::journal::Problem;
 use crate::plan::Command;
 use crate::sys::signals;
-use crate::tools::output::{Failure, Listed, parse_list};
+use crate::tools::output::{Failure, Listed, bin_paths as bin_paths_in, parse_list};
 use nix::sys::signal::Signal;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -82,9 +82,7 @@ impl Reconcile<'_, '_> {
         bin_paths.argv.truncate(1);
         bin_paths.argv.push("bin-paths".into());
         let (_, output) = self.ask(&bin_paths, limit).await?;
-        // Warnings share this output too; the paths are absolute.
-        let paths = output.lines().filter(|l| l.starts_with('/')).map(PathBuf::from).collect();
-        Ok(Listing { tools, bin_paths: paths })
+        Ok(Listing { tools, bin_paths: bin_paths_in(&output) })
     }
 
     pub(super) async fn plain(&mut self, command: &Command) -> Result<(), Problem> {

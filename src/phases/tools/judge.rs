@@ -5,15 +5,12 @@ use super::{Reconcile, problems};
 use crate::engine::excerpt;
 use crate::journal::Problem;
 use crate::journal::event::Tool;
-use crate::tools::output::{self, Failure};
+use crate::tools::look::Seen;
+use crate::tools::output::Failure;
 use crate::tools::verify::Verdict;
-use std::fs;
-
-/// The image's own mise config, which every user's outranks.
-const SYSTEM_CONFIG: &str = "/etc/mise/config.toml";
 
 impl Reconcile<'_, '_> {
-    pub(super) fn judge(&mut self, standing: &Standing) {
+    pub(super) fn judge(&mut self, seen: &Seen, standing: &Standing) {
         let failure = standing.failure.as_ref().map(|f| self.untold(f));
         let failure = failure.map(|f| self.but_baseline(f)).filter(|f| *f != Failure::default());
         let plugins = self.report.problems.iter().any(|(_, p)| p.code == problems::PLUGIN_DENIED);
@@ -73,14 +70,17 @@ impl Reconcile<'_, '_> {
             }
         }
         self.with_baseline(&mut all);
-        let declared = output::declared(&fs::read_to_string(SYSTEM_CONFIG).unwrap_or_default());
-        let hidden: Vec<String> =
-            declared.into_iter().filter(|name| !all.iter().any(|t| t.name == *name)).collect();
-        if !hidden.is_empty() {
-            self.standing_note(format!(
-                "declared in {SYSTEM_CONFIG} and not in force: {} (a user's disable_tools hides a tool so)",
-                hidden.join(", ")
-            ));
+        // The image's own config, which every user's outranks.
+        if let Some(system) = &seen.system {
+            let mut hidden = system.full_names();
+            hidden.retain(|name| !all.iter().any(|t| t.name == *name));
+            if !hidden.is_empty() {
+                self.standing_note(format!(
+                    "declared in {} and not in force: {} (a user's disable_tools hides a tool so)",
+                    system.path.display(),
+                    hidden.join(", ")
+                ));
+            }
         }
         let installed = all.iter().filter(|t| t.installed).count();
         self.report.notes.push(format!("{installed} of {} tools are installed", all.len()));

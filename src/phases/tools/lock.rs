@@ -7,7 +7,6 @@ use crate::tools::lock::copy::{Copied, Request, VARIABLES};
 use crate::tools::lock::{Checked, Code, ENFORCED, Finding, Scope};
 use crate::tools::look::Seen;
 use crate::tools::output::{Failure, Reason};
-use crate::tools::proof::What;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -134,19 +133,13 @@ impl Reconcile<'_, '_> {
 
     /// Notes of the lockfiles that nothing enforces. mise writes into them as it installs: what
     /// they lacked before may be in them now.
-    pub(super) async fn note_locks(&mut self, before: &Seen) {
+    pub(super) fn note_locks(&mut self, before: &Seen, after: &Seen) {
         let lacks = |s: &Scope| !s.enforced && s.checked.version.is_some();
         if !scopes(before).any(|(s, _)| lacks(s) && !s.checked.findings.is_empty()) {
             return;
         }
-        let request = self.request(What::Again);
-        match self.cx.helper::<_, Seen>("tools", &request, true, LOOK_TAKES).await {
-            Ok(seen) => {
-                for (scope, image) in scopes(&seen).filter(|(s, _)| lacks(s)) {
-                    self.note_lock(scope, image);
-                }
-            }
-            Err(e) => self.log.say(&format!("the lockfiles were not looked at again: {e:?}")),
+        for (scope, image) in scopes(after).filter(|(s, _)| lacks(s)) {
+            self.note_lock(scope, image);
         }
     }
 

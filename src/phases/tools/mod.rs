@@ -16,12 +16,12 @@ mod proof;
 mod repair;
 mod sync;
 
-use crate::engine::command::Log;
+use crate::engine::command::{self, Log};
 use crate::engine::{Context, HelperError, Report, redact};
 use crate::journal::Problem;
 use crate::plan::{Command, ToolsWork};
 use crate::tools::baseline::Linked;
-use crate::tools::look::Seen;
+use crate::tools::look::{self, Seen};
 use crate::tools::proof::{Settled, What};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -107,13 +107,13 @@ impl Reconcile<'_, '_> {
             let trusted = self.plain(trust).await;
             self.or_stop(trusted)?;
         }
-        let standing = self.settle().await?;
-        self.note_locks(&seen).await;
+        let standing = self.settle(&seen).await?;
+        self.note_locks(&seen, &standing.again);
         self.denied(&seen, &standing.tools);
         for (name, change) in standing.losses() {
             self.problem(problems::tool_damaged(&name, &change));
         }
-        self.judge(&standing);
+        self.judge(&seen, &standing);
         self.prove(&seen, standing).await;
         Ok(())
     }
@@ -144,12 +144,9 @@ impl Reconcile<'_, '_> {
         }
     }
 
-    /// What mise's environment holds of its own settings by the plan. No other variable is
-    /// shown to anybody but mise.
+    /// What mise's environment holds of its own settings by the plan.
     fn mise_variables(&self) -> BTreeMap<String, String> {
-        let all = crate::engine::command::variables(&self.work.install.environment);
-        let text = all.filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
-        text.filter(|(n, _)| n.starts_with("MISE_") || n.starts_with("XDG_")).collect()
+        look::settings(command::variables(&self.work.install.environment))
     }
 
     /// A command of the plan with what this boot has found out.

@@ -6,7 +6,7 @@ use super::{LOOK_TAKES, Reconcile, problems};
 use crate::plan::Command;
 use crate::tools::look::{Request, Seen};
 use crate::tools::policy;
-use crate::tools::proof::{self, Asked, Shim, What, Whole, Wrong};
+use crate::tools::proof::{Asked, Shim, What, Whole, Wrong};
 
 impl Reconcile<'_, '_> {
     /// What the helper is asked. It knows of mise's variables what the plan gives, not what this
@@ -67,20 +67,20 @@ impl Reconcile<'_, '_> {
     }
 
     /// How things stand now that mise has done its work.
-    pub(super) async fn look_again(&mut self) -> proof::Seen {
+    pub(super) async fn look_again(&mut self) -> Seen {
         let request = self.request(What::Again);
-        match self.cx.helper::<_, Seen>("tools", &request, true, LOOK_TAKES).await {
-            Ok(seen) => seen.proof,
+        match self.cx.helper("tools", &request, true, LOOK_TAKES).await {
+            Ok(seen) => seen,
             Err(e) => {
                 self.log.say(&format!("the tools were not looked at again: {e:?}"));
-                proof::Seen::default()
+                Seen::default()
             }
         }
     }
 
     /// Keeps what this boot found, if there is nothing to complain of.
     pub(super) async fn prove(&mut self, seen: &Seen, standing: Standing) {
-        let Standing { tools, again, bin_paths, .. } = standing;
+        let Standing { tools, again: Seen { proof: again, .. }, bin_paths, .. } = standing;
         let complete = self.report.tools.iter().all(|t| t.installed);
         if !self.report.problems.is_empty() || !complete {
             return;

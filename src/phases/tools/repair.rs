@@ -18,8 +18,9 @@ use super::{LOOK_TAKES, Reconcile, Stopped, problems};
 use crate::journal::Problem;
 use crate::journal::event::Tool;
 use crate::plan::Command;
+use crate::tools::look::Seen;
 use crate::tools::output::{Failure, Listed};
-use crate::tools::proof::{self, Change, Damage};
+use crate::tools::proof::{Change, Damage};
 use crate::tools::verify::{Claim, Request, Verdict, aside};
 use std::collections::BTreeSet;
 use std::fs;
@@ -44,14 +45,14 @@ pub(super) struct Standing {
     /// The directories of programs, by mise's own word.
     pub(super) bin_paths: Vec<PathBuf>,
     /// What a proof would rest on, as it was just before mise listed the tools.
-    pub(super) again: proof::Seen,
+    pub(super) again: Seen,
 }
 
 /// What the last proof knows this tool to have lost.
-fn lost<'a>(again: &'a proof::Seen, claim: &Claim) -> Option<&'a Change> {
+fn lost<'a>(again: &'a Seen, claim: &Claim) -> Option<&'a Change> {
     let is =
         |d: &&Damage| (&d.name, &d.version, &d.path) == (&claim.name, &claim.version, &claim.path);
-    again.damaged.iter().find(is).map(|damage| &damage.change)
+    again.proof.damaged.iter().find(is).map(|damage| &damage.change)
 }
 
 impl Standing {
@@ -101,11 +102,11 @@ struct Tried {
 
 impl Reconcile<'_, '_> {
     /// Installs, looks and mends until everything is whole or nothing more can be done.
-    pub(super) async fn settle(&mut self) -> Result<Standing, Stopped> {
+    pub(super) async fn settle(&mut self, seen: &Seen) -> Result<Standing, Stopped> {
         let install = self.work.install.clone();
         let failure = match self.install(&install).await {
             Ok(failure) => failure,
-            Err(problem) => return Err(self.cut_off(problem, None).await),
+            Err(problem) => return Err(self.cut_off(seen, problem, None).await),
         };
         let stands = self.stand(failure, self.cx.limit).await;
         let mut standing = self.or_stop(stands)?;
@@ -135,7 +136,7 @@ impl Reconcile<'_, '_> {
             self.put_back(&aside, &done).await;
             match done {
                 Ok(failure) => standing.failure = more(standing.failure, failure),
-                Err(problem) => return Err(self.cut_off(problem, standing.failure).await),
+                Err(problem) => return Err(self.cut_off(seen, problem, standing.failure).await),
             }
             let stands = self.stand(standing.failure, self.cx.limit).await;
             standing = self.or_stop(stands)?;
@@ -187,12 +188,17 @@ impl Reconcile<'_, '_> {
     }
 
     /// mise was killed or ran into the deadline: what is there nevertheless is told.
-    async fn cut_off(&mut self, problem: Problem, failure: Option<Failure>) -> Stopped {
+    async fn cut_off(
+        &mut self,
+        seen: &Seen,
+        problem: Problem,
+        failure: Option<Failure>,
+    ) -> Stopped {
         self.problem(problem);
         if self.cx.cancel.requested().is_none()
             && let Ok(standing) = self.stand(failure, Instant::now() + AFTERWARDS).await
         {
-            self.judge(&standing);
+            self.judge(seen, &standing);
         }
         Stopped
     }
