@@ -55,26 +55,33 @@ impl Reaper {
         self.ended
     }
 
+    /// Is every child named as it is reaped?
+    pub(super) fn tells(&self) -> bool {
+        self.tell.is_some()
+    }
+
     /// Reaps every child that has ended.
     pub(super) fn reap(&mut self) {
-        loop {
-            match process::reap() {
-                Reaped::Exited { pid, status } => {
-                    self.note(pid, u8::try_from(status).unwrap_or(u8::MAX), None);
-                }
-                Reaped::Signaled { pid, signal } => {
-                    self.note(pid, of_signal(signal), Some(signal));
-                }
-                Reaped::Stopped { pid, signal } if self.awaited == Some(pid) => {
-                    self.stopped = Some(signal);
-                }
-                Reaped::Stopped { .. } => {}
-                end @ (Reaped::NoneEnded | Reaped::Childless) => {
-                    self.childless = end == Reaped::Childless;
-                    return;
-                }
+        while self.take(process::reap()) {}
+    }
+
+    /// Takes one child that has been reaped. Returns whether it was one, so that there may be more.
+    pub(super) fn take(&mut self, reaped: Reaped) -> bool {
+        match reaped {
+            Reaped::Exited { pid, status } => {
+                self.note(pid, u8::try_from(status).unwrap_or(u8::MAX), None);
+            }
+            Reaped::Signaled { pid, signal } => self.note(pid, of_signal(signal), Some(signal)),
+            Reaped::Stopped { pid, signal } if self.awaited == Some(pid) => {
+                self.stopped = Some(signal);
+            }
+            Reaped::Stopped { .. } => {}
+            Reaped::NoneEnded | Reaped::Childless => {
+                self.childless = reaped == Reaped::Childless;
+                return false;
             }
         }
+        true
     }
 
     fn note(&mut self, pid: i32, status: u8, signal: Option<i32>) {

@@ -7,8 +7,9 @@ use super::options::Target;
 use super::report::Report;
 use crate::config::value::{Bytes, human};
 use crate::sys::cgroup::Memory;
+use crate::sys::quiet::{Quiet, Route, Woken};
 use crate::sys::users::Credentials;
-use crate::sys::{memory, signals, spawn, terminal};
+use crate::sys::{signals, spawn, terminal};
 use nix::unistd::Gid;
 use std::io::{self, IsTerminal};
 use std::process::Command;
@@ -62,14 +63,11 @@ impl Init {
 
     /// Runs nothing: reaps until a signal asks to end (a pod's pause container).
     fn pause(&mut self, stand: &Stand) -> u8 {
-        memory::let_go_of_program();
-        loop {
-            match signals::next(None) {
-                Some(libc::SIGCHLD) => self.reaper.reap(),
-                Some(libc::SIGTERM | libc::SIGINT) => break,
-                _ => {}
-            }
-        }
+        let quiet = Quiet::new(0, 0, false, |signal| match signal {
+            libc::SIGTERM | libc::SIGINT => Route::Wake,
+            _ => Route::Drop,
+        });
+        while !matches!(self.next(None, Some(&quiet)), Some(libc::SIGTERM | libc::SIGINT)) {}
         self.stop_leftovers(stand);
         0
     }
@@ -127,12 +125,11 @@ impl Init {
     fn supervise(&mut self, pid: i32, stand: &Stand) -> u8 {
         let mut stop = Stopping::default();
         let mut watch = MemoryWatch::new();
-        memory::let_go_of_program();
+        let quiet = self.quiet(pid, watch.memory.is_some());
         loop {
             let wait = stop.kill_at.map(|at| at.saturating_duration_since(Instant::now()));
-            match signals::next(wait) {
+            match self.next(wait, Some(&quiet)) {
                 Some(libc::SIGCHLD) => {
-                    self.reaper.reap();
                     if let Some(killed) = self.reaper.take_killed() {
                         watch.tell(killed, pid, self.report);
                     }
@@ -143,7 +140,7 @@ impl Init {
                         self.follow_stop(pid, signal);
                     }
                 }
-                Some(signal) if ours(signal) && !self.options.duties.session => {}
+                Some(signal) if self.route(signal) == Route::Drop => {}
                 Some(signal) => self.forward(signal, pid, &mut stop, stand),
                 None if stop.kills == MAX_KILLS => return KILLED,
                 None => {
@@ -162,6 +159,48 @@ impl Init {
         }
     }
 
+    /// The next signal; where children have ended, they are reaped. What `quiet` can do alone it
+    /// does, unless a time is set or everything is to be told.
+    fn next(&mut self, wait: Option<Duration>, quiet: Option<&Quiet>) -> Option<i32> {
+        let woken = match quiet {
+            Some(quiet) if wait.is_none() && !self.reaper.tells() => Some(quiet.keep()),
+            _ => signals::next(wait).map(Woken::Signal),
+        };
+        match woken? {
+            Woken::Signal(libc::SIGCHLD) => {
+                self.reaper.reap();
+                Some(libc::SIGCHLD)
+            }
+            Woken::Signal(signal) => Some(signal),
+            Woken::Child(child) => {
+                self.reaper.take(child);
+                self.reaper.reap();
+                Some(libc::SIGCHLD)
+            }
+        }
+    }
+
+    /// What is done for the workload `pid` without thinking.
+    fn quiet(&self, pid: i32, kills: bool) -> Quiet {
+        Quiet::new(self.receiver(pid), pid, kills, |signal| self.route(signal))
+    }
+
+    fn receiver(&self, pid: i32) -> i32 {
+        if self.options.duties.target == Target::Group { -pid } else { pid }
+    }
+
+    fn route(&self, signal: i32) -> Route {
+        let duties = &self.options.duties;
+        let stop = !duties.drop_in && signal == libc::SIGTERM;
+        match duties.rewritten(signal) {
+            _ if ours(signal) && !duties.session => Route::Drop,
+            _ if stop => Route::Wake,
+            None => Route::Drop,
+            Some(libc::SIGSTOP) if duties.session && signal != libc::SIGSTOP => Route::Wake,
+            Some(other) => Route::Send(other),
+        }
+    }
+
     fn forward(&self, received: i32, pid: i32, stop: &mut Stopping, stand: &Stand) {
         let duties = &self.options.duties;
         let sent = duties.rewritten(received);
@@ -170,11 +209,11 @@ impl Init {
                 sent.map_or("dropped".into(), |s| format!("sent on as {}", signals::name(s)));
             self.report.info(&format!("received {}: {what}", signals::name(received)));
         }
-        let to = if duties.target == Target::Group { -pid } else { pid };
+        let to = self.receiver(pid);
         if let Some(signal) = sent {
             signals::send(to, signal);
         }
-        if received == libc::SIGTERM && !duties.patient {
+        if received == libc::SIGTERM && !duties.drop_in {
             stop.asked(stand.grace);
             // A stopped process takes no TERM before it goes on (signal(7)).
             signals::send(to, libc::SIGCONT);

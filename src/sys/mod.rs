@@ -25,6 +25,7 @@ pub mod notify;
 pub mod nvme;
 pub mod privilege;
 pub mod process;
+pub mod quiet;
 pub mod replace;
 pub mod signals;
 pub mod spawn;

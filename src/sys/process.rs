@@ -142,15 +142,22 @@ pub fn reap() -> Reaped {
                 _ => return Reaped::Childless,
             }
         }
-        if libc::WIFEXITED(status) {
-            return Reaped::Exited { pid, status: libc::WEXITSTATUS(status) };
+        if let Some(reaped) = of_status(pid, status) {
+            return reaped;
         }
-        if libc::WIFSIGNALED(status) {
-            return Reaped::Signaled { pid, signal: libc::WTERMSIG(status) };
-        }
-        if libc::WIFSTOPPED(status) {
-            return Reaped::Stopped { pid, signal: libc::WSTOPSIG(status) };
-        }
+    }
+}
+
+/// What `status` (`waitpid(2)`) says of child `pid`; `None` where it says that it goes on.
+pub fn of_status(pid: i32, status: i32) -> Option<Reaped> {
+    if libc::WIFEXITED(status) {
+        Some(Reaped::Exited { pid, status: libc::WEXITSTATUS(status) })
+    } else if libc::WIFSIGNALED(status) {
+        Some(Reaped::Signaled { pid, signal: libc::WTERMSIG(status) })
+    } else if libc::WIFSTOPPED(status) {
+        Some(Reaped::Stopped { pid, signal: libc::WSTOPSIG(status) })
+    } else {
+        None
     }
 }
 

@@ -33,7 +33,12 @@ fn each_name_has_its_own_statuses() {
         ends(name, &["-x", "true"]).expect(wrong);
         ends(name, &[]).expect(wrong);
         let help = ends(name, &["-h"]).expect(0);
-        assert!(help.stdout.contains(&format!("Usage: {name}").to_lowercase()) || help.stdout.contains(&format!("Usage: {name}")) || help.stdout.contains(&format!("usage: {name}")), "{help:#?}");
+        assert!(
+            help.stdout.contains(&format!("Usage: {name}").to_lowercase())
+                || help.stdout.contains(&format!("Usage: {name}"))
+                || help.stdout.contains(&format!("usage: {name}")),
+            "{help:#?}"
+        );
     }
 }
 
@@ -111,7 +116,15 @@ fn a_signal_becomes_another_one_or_none() {
             let sandbox = Sandbox::new();
             let command = match by {
                 "agent" => sandbox.pid1(&[
-                    "agent", "init", "--no-boot", "--rewrite", rule, "--", "sh", "-c", script,
+                    "agent",
+                    "init",
+                    "--no-boot",
+                    "--rewrite",
+                    rule,
+                    "--",
+                    "sh",
+                    "-c",
+                    script,
                 ]),
                 // It wants numbers.
                 name => {

@@ -26,7 +26,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Parsed {
         target: Target::Child,
         verbosity: Verbosity::ERRORS,
         subreaper: true,
-        patient: true,
+        drop_in: true,
         cannot_execute: Some(WRONG),
         ..Duties::default()
     };

@@ -33,7 +33,7 @@ pub(super) fn parse(arguments: Vec<OsString>, variable: impl Fn(&str) -> Option<
     let mut duties = Duties {
         verbosity: if is("DUMB_INIT_DEBUG", "1") { Verbosity::EACH } else { Verbosity::ERRORS },
         session: !is("DUMB_INIT_SETSID", "0"),
-        patient: true,
+        drop_in: true,
         cannot_execute: Some(CANNOT_EXECUTE),
         ..Duties::default()
     };

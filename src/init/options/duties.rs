@@ -22,8 +22,10 @@ pub(in crate::init) struct Duties {
     pub(in crate::init) verbosity: Verbosity,
     /// The child leads a session of its own, with the terminal as its controlling one.
     pub(in crate::init) session: bool,
-    /// The child may take as long as it wants to end: whoever stops this process kills it.
-    pub(in crate::init) patient: bool,
+    /// Called by another init's name, and as patient as that one: the child may take as long as it
+    /// wants to end (whoever stops this process kills it), and where this isn't PID 1, what the
+    /// child leaves behind goes on.
+    pub(in crate::init) drop_in: bool,
     /// Run nothing: reap until a signal asks to end.
     pub(in crate::init) pause: bool,
     /// Exit status where the child can't be executed; `None`: 126 and 127, as shells say.

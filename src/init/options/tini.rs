@@ -31,7 +31,7 @@ pub(super) fn parse(arguments: Vec<OsString>, variable: impl Fn(&str) -> Option<
         target: Target::Child,
         verbosity: Verbosity::WARNINGS,
         subreaper: variable("TINI_SUBREAPER").is_some(),
-        patient: true,
+        drop_in: true,
         ..Duties::default()
     };
     if variable("TINI_KILL_PROCESS_GROUP").is_some() {
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!((d.target, d.verbosity), (Target::Group, Verbosity(3)));
         assert_eq!(d.parent_death, Some(nix::sys::signal::Signal::SIGKILL));
         assert_eq!((d.success.as_slice(), d.subreaper, d.tell_reaped), (&[143, 1][..], true, true));
-        assert!(o.no_boot && d.patient);
+        assert!(o.no_boot && d.drop_in);
         // Options of the program are the program's.
         let Parsed::Run(o) = read("true -g --version", &[]) else { panic!() };
         assert_eq!(o.command, ["true", "-g", "--version"]);
