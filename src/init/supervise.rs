@@ -46,6 +46,9 @@ impl Init {
                 }
                 Some(signal) if self.route(signal) == Route::Drop => {}
                 Some(signal) => self.forward(signal, pid, &mut stop, stand),
+                // Disturbed, not over: whoever was stopped or traced and goes on finds its wait
+                // interrupted (signal(7)).
+                None if stop.kill_at.is_none_or(|at| Instant::now() < at) => {}
                 None if stop.kills == MAX_KILLS => return KILLED,
                 None => {
                     if stop.kills == 0 {
