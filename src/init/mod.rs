@@ -49,6 +49,8 @@ struct Init {
     report: Report,
     /// The signal mask that children get back.
     mask: SigSet,
+    /// This process was started with SIGCHLD ignored, and so is the workload.
+    children_ignored: bool,
     reaper: Reaper,
     /// Is this process PID 1 of its namespace?
     first: bool,
@@ -73,11 +75,14 @@ pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
         }
     };
     let report = Report::new(options.json, options.duties.verbosity);
-    match signals::block_all() {
-        Ok(mask) => {
+    let signals = signals::block_all().and_then(|mask| Ok((mask, signals::hear_of_children()?)));
+    match signals {
+        Ok((mask, children_ignored)) => {
             let first = std::process::id() == 1;
             let reaper = Reaper::default();
-            Init { options, report, mask, reaper, first, mounts: Vec::new(), asked: None }.run()
+            let mounts = Vec::new();
+            Init { options, report, mask, children_ignored, reaper, first, mounts, asked: None }
+                .run()
         }
         Err(e) => {
             report.error(&format!("signals cannot be blocked: {e}"));

@@ -114,6 +114,7 @@ impl Init {
             credentials,
             parent_death: None,
             mask: Some(self.mask),
+            children_ignored: self.children_ignored,
             directory: self.working_directory(),
         };
         spawn::prepare(&mut command, setup);
