@@ -179,8 +179,8 @@ impl Stopping {
     }
 }
 
-/// Signals that the kernel sends to PID 1 for what PID 1 itself did: writing to a closed
-/// pipe, and touching the terminal from the background.
+/// Signals that the kernel sends to PID 1 for what its own process group did: touching the
+/// terminal from the background.
 fn ours(signal: i32) -> bool {
-    matches!(signal, libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU)
+    matches!(signal, libc::SIGTTIN | libc::SIGTTOU)
 }

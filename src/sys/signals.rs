@@ -66,6 +66,12 @@ pub fn next(timeout: Option<Duration>) -> Option<i32> {
     take(ALL, limit_ptr)
 }
 
+/// Takes `signal` out of the queue, if it is blocked and came.
+pub fn forget(signal: i32) {
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    take(1 << (signal - 1), &at_once);
+}
+
 fn take(set: u64, limit: *const libc::timespec) -> Option<i32> {
     let nothing = std::ptr::null_mut::<libc::siginfo_t>();
     // SAFETY: the set and the time outlive the call; a null siginfo_t and a null time are
