@@ -130,7 +130,7 @@ impl Init {
         }
         // Whoever stopped this process from its terminal waits for it to stop.
         if duties.session && sent == Some(libc::SIGSTOP) && received != libc::SIGSTOP {
-            signals::send(0, libc::SIGSTOP);
+            signals::send(me(), libc::SIGSTOP);
         }
     }
 
@@ -148,8 +148,7 @@ impl Init {
             terminal::take_foreground();
         }
         // Nothing but CONT is answered from here on; it is then forwarded like every signal.
-        let me = i32::try_from(std::process::id()).unwrap_or(0);
-        signals::send(me, libc::SIGSTOP);
+        signals::send(me(), libc::SIGSTOP);
         if on_terminal {
             terminal::give_foreground(pid);
         }
@@ -183,4 +182,8 @@ impl Stopping {
 /// terminal from the background.
 fn ours(signal: i32) -> bool {
     matches!(signal, libc::SIGTTIN | libc::SIGTTOU)
+}
+
+fn me() -> i32 {
+    i32::try_from(std::process::id()).unwrap_or(0)
 }
