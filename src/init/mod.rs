@@ -15,6 +15,7 @@
 mod boot;
 pub mod handoff;
 mod helper;
+mod job;
 mod memory_watch;
 mod options;
 pub mod reap;
@@ -56,6 +57,8 @@ struct Init {
     mounts: Vec<PathBuf>,
     /// When a stop was asked for.
     asked: Option<Instant>,
+    /// The terminal's foreground is lent to the workload.
+    lent: bool,
 }
 
 /// An init, called by `name`: `arguments` are those behind it (and behind the word `init`).
@@ -77,7 +80,8 @@ pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
         Ok(mask) => {
             let first = std::process::id() == 1;
             let reaper = Reaper::default();
-            Init { options, report, mask, reaper, first, mounts: Vec::new(), asked: None }.run()
+            let mounts = Vec::new();
+            Init { options, report, mask, reaper, first, mounts, asked: None, lent: false }.run()
         }
         Err(e) => {
             report.error(&format!("signals cannot be blocked: {e}"));
