@@ -15,6 +15,7 @@
 mod boot;
 pub mod handoff;
 mod helper;
+mod job;
 mod memory_watch;
 mod options;
 pub mod reap;
@@ -58,6 +59,8 @@ struct Init {
     mounts: Vec<PathBuf>,
     /// When a stop was asked for.
     asked: Option<Instant>,
+    /// The terminal's foreground is lent to the workload.
+    lent: bool,
 }
 
 /// An init, called by `name`: `arguments` are those behind it (and behind the word `init`).
@@ -81,8 +84,18 @@ pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
             let first = std::process::id() == 1;
             let reaper = Reaper::default();
             let mounts = Vec::new();
-            Init { options, report, mask, children_ignored, reaper, first, mounts, asked: None }
-                .run()
+            Init {
+                options,
+                report,
+                mask,
+                children_ignored,
+                reaper,
+                first,
+                mounts,
+                asked: None,
+                lent: false,
+            }
+            .run()
         }
         Err(e) => {
             report.error(&format!("signals cannot be blocked: {e}"));

@@ -8,8 +8,7 @@ use super::memory_watch::MemoryWatch;
 use super::options::Target;
 use crate::config::value::human;
 use crate::sys::quiet::{Quiet, Route, Woken};
-use crate::sys::{signals, terminal};
-use std::io::{self, IsTerminal};
+use crate::sys::signals;
 use std::time::{Duration, Instant};
 
 /// Exit status of a workload that SIGKILL ended, or should have.
@@ -104,13 +103,14 @@ impl Init {
         match duties.rewritten(signal) {
             None => Route::Drop,
             _ if ours(signal) && !duties.session => Route::Drop,
-            _ if stop => Route::Wake,
+            _ if stop || (signal == libc::SIGCONT && !self.first) => Route::Wake,
             Some(libc::SIGSTOP) if duties.session && signal != libc::SIGSTOP => Route::Wake,
             Some(other) => Route::Send(other),
         }
     }
 
     fn forward(&mut self, received: i32, pid: i32, stop: &mut Stopping, stand: &Stand) {
+        let continued = received == libc::SIGCONT && self.continued(pid);
         let duties = &self.options.duties;
         let sent = duties.rewritten(received);
         if self.report.names_each() {
@@ -118,7 +118,8 @@ impl Init {
                 sent.map_or("dropped".into(), |s| format!("sent on as {}", signals::name(s)));
             self.report.info(&format!("received {}: {what}", signals::name(received)));
         }
-        let to = self.receiver(pid);
+        // The terminal stops a whole job, so a whole job goes on.
+        let to = if continued { -pid } else { self.receiver(pid) };
         if let Some(signal) = sent {
             signals::send(to, signal);
         }
@@ -131,26 +132,6 @@ impl Init {
         // Whoever stopped this process from its terminal waits for it to stop.
         if duties.session && sent == Some(libc::SIGSTOP) && received != libc::SIGSTOP {
             signals::send(me(), libc::SIGSTOP);
-        }
-    }
-
-    /// The workload was stopped, from the terminal or by asking for it. Where a shell started
-    /// this process as its job, that shell must see the job stop: the terminal is taken back
-    /// and this process stops too; when it is continued, so is the workload. PID 1 is nobody's
-    /// job: the workload stays stopped until somebody sends CONT, which is forwarded.
-    fn follow_stop(&self, pid: i32, signal: i32) {
-        let on_terminal = io::stdin().is_terminal();
-        let by_job_control = matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
-        if self.first || !(on_terminal || by_job_control) {
-            return;
-        }
-        if on_terminal {
-            terminal::take_foreground();
-        }
-        // Nothing but CONT is answered from here on; it is then forwarded like every signal.
-        signals::send(me(), libc::SIGSTOP);
-        if on_terminal {
-            terminal::give_foreground(pid);
         }
     }
 }

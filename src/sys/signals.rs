@@ -90,6 +90,16 @@ pub fn send(pid: i32, signal: i32) {
     let _ = unsafe { libc::kill(pid, signal) };
 }
 
+/// Sends stop signal `signal` to this process's whole group, and stops with it until somebody
+/// sends CONT. A group that nobody could continue is spared by the kernel (`setpgid(2)`, orphaned).
+pub fn stop_group(signal: i32) {
+    let Ok(named) = Signal::try_from(signal) else { return };
+    send(0, signal);
+    let only = SigSet::from(named);
+    let _ = only.thread_unblock();
+    let _ = only.thread_block();
+}
+
 /// The conventional name of a signal number, as `kill -l` prints it with `SIG` before.
 pub fn name(signal: i32) -> String {
     Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |s| s.as_str().to_owned())
