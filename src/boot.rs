@@ -10,7 +10,7 @@ pub use recover::recover;
 use crate::config::value::LogFormat;
 use crate::config::{self, Config, ConfigError, Sources};
 use crate::engine::{self, Cancel, Context, Held, state_of};
-use crate::init::handoff::{Handoff, Stand};
+use crate::init::handoff::{Handoff, Line, Stand};
 use crate::journal::event::{BootBegan, BootEnded};
 use crate::journal::place::{self, Base};
 use crate::journal::{Problem, State, file, status};
@@ -248,7 +248,8 @@ fn locked(
         let cancel =
             Cancel::on_signals().map_err(|e| format!("signals cannot be received: {e}"))?;
         let Given { script, user_data } = given;
-        let held = Held { place, cancel, script, user_data };
+        let line = Line { open: request.from_init };
+        let held = Held { place, cancel, script, user_data, line };
         let mut cx = Context::new(config, facts.clone(), plan.clone(), request.again, held);
         let ended = engine::run(&mut cx).await.map_err(|e| {
             let journal = journal.display();
@@ -371,9 +372,7 @@ fn refusal(config: &Config, facts: &Facts, errors: &[ConfigError]) -> Plan {
 }
 
 fn tell_init(request: &Request, handoff: &Handoff) {
-    if request.from_init
-        && let Err(e) = handoff.send(&mut std::io::stdout().lock())
-    {
+    if let Err(e) = (Line { open: request.from_init }).tell(handoff) {
         warn!("PID 1 cannot be told: {e}");
     }
 }

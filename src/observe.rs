@@ -13,6 +13,7 @@ use crate::sys::process;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -136,7 +137,7 @@ pub struct Supervisor {
 }
 
 /// Finds it: the first `agent init` among the processes of this mount namespace, by its
-/// command line (`proc_pid_cmdline(5)`). It need not be PID 1: an engine's own init, or
+/// command line (`proc_pid_cmdline(5)`), under whichever init's name. It need not be PID 1: an engine's own init, or
 /// one that several containers share, may be above it.
 pub fn supervisor() -> Option<Supervisor> {
     let mut pids: Vec<i32> = fs::read_dir("/proc")
@@ -153,9 +154,17 @@ pub fn supervisor() -> Option<Supervisor> {
         let mut arguments: Vec<OsString> = words.collect();
         // The last word is ended by a zero too.
         arguments.pop();
-        let program = Path::new(arguments.first()?).file_name()? == "agent";
-        let is_init = program && arguments.get(1).is_some_and(|word| word == "init");
-        let (no_boot, config) = is_init.then(|| init::asked_in(arguments.split_off(2)))??;
+        let program = arguments.first()?;
+        let (no_boot, config) = match init::Name::of(program) {
+            init::Name::Agent => {
+                let agent = Path::new(program).file_name()? == "agent";
+                let is_init = agent && arguments.get(1).is_some_and(|word| word == "init");
+                is_init.then(|| init::asked_in(arguments.split_off(2)))??
+            }
+            // This program by another init's name boots nothing; that init itself says nothing of
+            // what may run below it.
+            _ => is_this_program(pid).then_some((true, None))?,
+        };
         // One that may not be looked into is another user's; below PID 1 it is ours.
         let theirs = namespace(&pid.to_string());
         if theirs.is_some() && theirs != here {
@@ -165,4 +174,13 @@ pub fn supervisor() -> Option<Supervisor> {
         let cwd = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_else(|_| "/".into());
         Some(Supervisor { pid, no_boot, config: config.map(|file| cwd.join(file)) })
     })
+}
+
+/// Does process `pid` run the file that this process runs, as far as may be seen?
+fn is_this_program(pid: i32) -> bool {
+    let file = |pid: &str| {
+        let file = fs::metadata(format!("/proc/{pid}/exe")).ok()?;
+        Some((file.dev(), file.ino()))
+    };
+    file("self").is_some_and(|own| file(&pid.to_string()) == Some(own))
 }

@@ -221,6 +221,8 @@ pub(super) enum InternalCommand {
         #[arg(long)]
         config: Option<PathBuf>,
     },
+    /// Unmount what a boot has mounted, as PID 1 ends.
+    Unmount { targets: Vec<PathBuf> },
     /// Set a rehearsal's stage and become its PID 1.
     Rehearse {
         /// Where the rehearsal's description is open.

@@ -35,6 +35,7 @@ pub(super) fn main(command: InternalCommand) -> u8 {
             boot::recover(config.as_ref(), &by);
             0
         }
+        InternalCommand::Unmount { targets } => u8::from(!volume::unmount(&targets)),
         InternalCommand::Rehearse { descriptor } => {
             eprintln!("agent: try: {}", rehearsal::play(descriptor));
             69

@@ -4,6 +4,7 @@ use super::cancel::Cancel;
 use crate::config::Config;
 use crate::config::value::Bytes;
 use crate::ec2::imds::Metadata;
+use crate::init::handoff::Line;
 use crate::journal::Problem;
 use crate::journal::event::{Event, MachineSeen, Record};
 use crate::journal::place::{self, Ledger, Place};
@@ -31,6 +32,8 @@ pub struct Held {
     pub script: Option<Script>,
     /// User-data that was given.
     pub user_data: Option<Vec<u8>>,
+    /// The way to PID 1.
+    pub line: Line,
 }
 
 /// The running boot.
@@ -51,6 +54,8 @@ pub struct Context<'a> {
     pub script: Option<Script>,
     /// User-data that was given, in place of the metadata service's.
     pub user_data: Option<Vec<u8>>,
+    /// The way to PID 1.
+    pub line: Line,
     /// Size at which a command's log is cut off.
     pub max_log: Bytes,
     /// When the running phase must have ended.
@@ -71,6 +76,7 @@ impl<'a> Context<'a> {
             cancel: held.cancel,
             script: held.script,
             user_data: held.user_data,
+            line: held.line,
             max_log: config.log.max_size,
             limit: Instant::now(),
             phase: PhaseName::Config,

@@ -52,6 +52,7 @@ impl Init {
         let (ended, cancelled) = self.await_boot(&mut boot);
         boot.receive();
         let received = handoff::read(&boot.received);
+        self.mounts = received.mounts;
         let stand = received.stand.unwrap_or_default();
         if let Some(signal) = cancelled {
             if !matches!(ended, Some(Ended { signal: None, .. })) {
@@ -110,6 +111,7 @@ impl Init {
                 Some(libc::SIGCHLD) => self.reaper.reap(),
                 Some(signal) if stops(signal) && cancelled.is_none() => {
                     cancelled = Some(signal);
+                    self.asked = Some(Instant::now());
                     signals::send(boot.pid, signal);
                     limit = Instant::now() + self.grace_while_booting(boot);
                 }
@@ -159,26 +161,11 @@ impl Init {
     }
 
     fn recover(&mut self, by: &str) {
-        let mut command = Command::new(spawn::SELF);
-        command.arg0("agent").args(["internal", "recover", by]);
+        let mut arguments = vec![OsString::from("recover"), by.into()];
         if let Some(config) = &self.options.config {
-            command.arg("--config").arg(config);
+            arguments.extend(["--config".into(), config.into()]);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        spawn::prepare(&mut command, spawn::Setup { own_group: true, ..spawn::Setup::default() });
-        let Ok(child) = command.spawn() else { return };
-        let pid = pid_of(&child);
-        self.reaper.wait_for(pid);
-        let patience = Instant::now() + RECOVERY_TAKES;
-        while self.reaper.ended().is_none() {
-            if Instant::now() >= patience {
-                signals::send(pid, libc::SIGKILL);
-                return;
-            }
-            if signals::next(Some(Duration::from_millis(500))) == Some(libc::SIGCHLD) {
-                self.reaper.reap();
-            }
-        }
+        self.helper(arguments, RECOVERY_TAKES);
     }
 }
 

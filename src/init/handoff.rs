@@ -5,6 +5,7 @@
 //! the reader takes what is whole and passes over what it doesn't know.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The most that is read: a pipe's capacity (`pipe(7)`).
@@ -51,6 +52,8 @@ pub enum Handoff {
     Stand(Stand),
     /// Why the boot ended as it did, one line.
     Reason(String),
+    /// Something is about to be mounted here; to be unmounted at the end.
+    Mount(PathBuf),
 }
 
 impl From<Stand> for Handoff {
@@ -72,6 +75,7 @@ impl Handoff {
         };
         match self {
             Self::Reason(reason) => put("reason", reason),
+            Self::Mount(target) => put("mount", &target.to_string_lossy()),
             Self::Stand(s) => {
                 put("hold", if s.hold { "1" } else { "0" });
                 put("json", if s.json { "1" } else { "0" });
@@ -94,6 +98,23 @@ impl Handoff {
     }
 }
 
+/// The way to PID 1, where it is the parent of this boot.
+#[derive(Clone, Copy, Debug)]
+pub struct Line {
+    /// Somebody listens: standard output is PID 1's pipe.
+    pub open: bool,
+}
+
+impl Line {
+    /// Tells PID 1, if it listens.
+    ///
+    /// # Errors
+    /// What `write(2)` says: PID 1 is gone.
+    pub fn tell(self, handoff: &Handoff) -> io::Result<()> {
+        if self.open { handoff.send(&mut io::stdout().lock()) } else { Ok(()) }
+    }
+}
+
 /// What has been received so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Received {
@@ -101,6 +122,8 @@ pub struct Received {
     pub stand: Option<Stand>,
     /// The last reason.
     pub reason: Option<String>,
+    /// Where something was mounted, or was going to be.
+    pub mounts: Vec<PathBuf>,
 }
 
 /// Reads every whole entry in `bytes`.
@@ -124,6 +147,7 @@ pub fn read(bytes: &[u8]) -> Received {
                 .variables
                 .extend(value.split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned()))),
             "stand" => received.stand = Some(std::mem::take(&mut stand)),
+            "mount" => received.mounts.push(value.into()),
             "reason" => received.reason = Some(value.to_owned()),
             _ => {}
         }
@@ -166,9 +190,11 @@ mod tests {
         let mut bytes = Vec::new();
         Handoff::from(sample()).send(&mut bytes).unwrap();
         Handoff::Reason("failed: it\0did".into()).send(&mut bytes).unwrap();
+        Handoff::Mount("/data=1".into()).send(&mut bytes).unwrap();
         let received = read(&bytes);
         assert_eq!(received.stand, Some(sample()));
         assert_eq!(received.reason.as_deref(), Some("failed: it did"));
+        assert_eq!(received.mounts, [PathBuf::from("/data=1")]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!            ┌────────── cancelled ─────────┐
-//! start ── boot ── complete/degraded ── workload ── stop ── exit
+//! start ── boot ── complete/degraded ── workload ── stop ── unmount ── exit
 //!            └── failed ── hold ────────────┘         │
 //!                      └── exit ──────────────────────┘
 //! ```
@@ -14,10 +14,14 @@
 
 mod boot;
 pub mod handoff;
+mod helper;
+mod memory_watch;
 mod options;
 pub mod reap;
 mod report;
 mod stop;
+mod supervise;
+mod unmount;
 mod workload;
 
 use crate::sys::{environ, privilege, signals};
@@ -31,6 +35,7 @@ use report::Report;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// Exit status of a sandbox whose boot failed.
 const BOOT_FAILED: u8 = 1;
@@ -47,6 +52,10 @@ struct Init {
     reaper: Reaper,
     /// Is this process PID 1 of its namespace?
     first: bool,
+    /// Where the boot has mounted something, in that order.
+    mounts: Vec<PathBuf>,
+    /// When a stop was asked for.
+    asked: Option<Instant>,
 }
 
 /// An init, called by `name`: `arguments` are those behind it (and behind the word `init`).
@@ -67,7 +76,8 @@ pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
     match signals::block_all() {
         Ok(mask) => {
             let first = std::process::id() == 1;
-            Init { options, report, mask, reaper: Reaper::default(), first }.run()
+            let reaper = Reaper::default();
+            Init { options, report, mask, reaper, first, mounts: Vec::new(), asked: None }.run()
         }
         Err(e) => {
             report.error(&format!("signals cannot be blocked: {e}"));
@@ -87,6 +97,13 @@ pub fn asked_in(arguments: Vec<OsString>) -> Option<(bool, Option<PathBuf>)> {
 
 impl Init {
     fn run(mut self) -> u8 {
+        let status = self.lead();
+        self.unmount();
+        status
+    }
+
+    /// From the start to the end of all that was started; returns the exit status.
+    fn lead(&mut self) -> u8 {
         if let Some(signal) = self.options.duties.parent_death
             && let Err(e) = privilege::at_parent_death(signal)
         {

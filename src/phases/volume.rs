@@ -24,6 +24,7 @@ pub use storage::helper as storage_helper;
 use crate::config::value::OnFailure;
 use crate::config::{Home, Volume};
 use crate::engine::{Context, HelperError, Report};
+use crate::init::handoff::Handoff;
 use crate::journal::Problem;
 use crate::plan::{Storage, VolumeWork};
 use crate::sys::beneath::Dir;
@@ -31,9 +32,10 @@ use crate::sys::privilege::Need;
 use crate::sys::{Kernel, Linux, mounts};
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use storage::{Ask, Given, Ready, Root};
+use tracing::warn;
 
 /// How long checks and the filling of one volume may take.
 const CHECKS_TAKE: Duration = Duration::from_secs(50);
@@ -171,6 +173,24 @@ pub fn mount_helper(request: &Request) -> Option<Problem> {
     made.err().map(|e| cannot_mount(&request.volume, &m.source, &m.fstype, &e))
 }
 
+/// The helper `agent internal unmount`: unmounts what a boot has mounted, in this order. Each that
+/// fails, or is still in use, is told; returns whether all are gone from the tree.
+pub fn unmount(targets: &[PathBuf]) -> bool {
+    let mut all = true;
+    for target in targets {
+        let name = target.display();
+        match mounts::unmake(target) {
+            Ok(true) => {}
+            Ok(false) => eprintln!("agent: warning: {name} was still in use as it was unmounted"),
+            Err(e) => {
+                eprintln!("agent: warning: {name} cannot be unmounted: {e}");
+                all = false;
+            }
+        }
+    }
+    all
+}
+
 fn cannot_mount(volume: &Volume, source: &str, fstype: &str, e: &io::Error) -> Problem {
     let target = volume.target.display();
     if matches!(e.raw_os_error(), Some(libc::ELOOP | libc::ENOTDIR)) {
@@ -210,6 +230,10 @@ async fn mount_where_wanted(
         return Ok(None);
     }
     may_mount(&mount.source, request)?;
+    // Before the mount: a boot that is cut off meanwhile leaves nothing mounted either.
+    if let Err(e) = cx.line.tell(&Handoff::Mount(volume.target.clone())) {
+        warn!("PID 1 cannot be told to unmount {target} at the end: {e}");
+    }
     mount_now(request, cx).await?;
     Ok(Some(format!("mounted {} at {target}", mount.source)))
 }

@@ -1,9 +1,10 @@
 //! The mount table, and making a mount.
 
 use super::beneath::Dir;
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -123,6 +124,33 @@ pub fn make(
         let _ = umount2(&mounted.handle(), MntFlags::MNT_DETACH);
     }
     Ok(restricted?)
+}
+
+/// Unmounts what lies on top at `target` (`umount(2)`); no part of the path may be a link. What
+/// is still in use is written back and taken out of the tree, and goes with its last user: then
+/// the answer is `false`. Nothing mounted there is no error.
+///
+/// # Errors
+/// What `umount(2)` says.
+pub fn unmake(target: &Path) -> io::Result<bool> {
+    let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
+        return Err(io::Error::other("it is the root directory"));
+    };
+    if at(&table()?, target).is_none() {
+        return Ok(true);
+    }
+    let parent = Dir::from_root(parent, None)?;
+    let place = parent.handle().join(name);
+    match umount2(&place, MntFlags::UMOUNT_NOFOLLOW) {
+        Err(Errno::EBUSY) => {
+            if let Ok(root) = File::open(&place) {
+                let _ = nix::unistd::syncfs(&root);
+            }
+            umount2(&place, MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH)?;
+            Ok(false)
+        }
+        done => Ok(done.map(|()| true)?),
+    }
 }
 
 fn split_options(options: &[String]) -> (MsFlags, Vec<&str>) {

@@ -7,6 +7,7 @@ use crate::sys::users::Credentials;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{self, Gid, Pid, Uid};
+use std::ffi::CString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -30,6 +31,8 @@ pub struct Setup {
     pub parent_death: Option<Signal>,
     /// The signal mask it starts with; `None` means an empty one.
     pub mask: Option<SigSet>,
+    /// Starts in this directory, if it may go there as who it is then.
+    pub directory: Option<CString>,
 }
 
 /// Arranges for `command` to start as `setup` says. Errors come out of `spawn()`.
@@ -68,6 +71,9 @@ fn in_child(setup: &Setup, parent: Pid) -> io::Result<()> {
     }
     if let Some(user) = &setup.credentials {
         become_user(user)?;
+    }
+    if let Some(directory) = &setup.directory {
+        let _ = unistd::chdir(directory.as_c_str());
     }
     // After the change of user, which clears it (prctl(2)).
     if let Some(signal) = setup.parent_death {

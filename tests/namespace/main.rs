@@ -36,4 +36,5 @@ mod signals;
 mod status;
 mod stopping;
 mod subreaper;
+mod unmounting;
 mod volume;

@@ -1,0 +1,183 @@
+//! While the workload runs: its signals, its stops, and the time that is left to it.
+//!
+//! What needs no decision is done in the [`quiet`](crate::sys::quiet); this is what wakes it.
+
+use super::Init;
+use super::handoff::Stand;
+use super::memory_watch::MemoryWatch;
+use super::options::Target;
+use crate::config::value::human;
+use crate::sys::quiet::{Quiet, Route, Woken};
+use crate::sys::{signals, terminal};
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+/// Exit status of a workload that SIGKILL ended, or should have.
+const KILLED: u8 = 128 + 9;
+
+/// How long a killed workload may take to disappear, and how often it is killed.
+const KILL_TAKES: Duration = Duration::from_secs(1);
+const MAX_KILLS: u32 = 3;
+
+/// What is left of the grace at the second request to stop.
+const HURRY: Duration = Duration::from_secs(1);
+
+impl Init {
+    /// Forwards every signal to the workload until it has ended. TERM also sets the time at
+    /// which it will be killed, a second one brings that near; one that doesn't end even then
+    /// hangs in the kernel and is given up.
+    pub(super) fn supervise(&mut self, pid: i32, stand: &Stand) -> u8 {
+        let mut stop = Stopping::default();
+        let mut watch = MemoryWatch::new();
+        let quiet = self.quiet(pid, watch.sees());
+        loop {
+            let wait = stop.kill_at.map(|at| at.saturating_duration_since(Instant::now()));
+            match self.next(wait, Some(&quiet)) {
+                Some(libc::SIGCHLD) => {
+                    if let Some(killed) = self.reaper.take_killed() {
+                        watch.tell(killed, pid, self.report);
+                    }
+                    if let Some(ended) = self.reaper.ended() {
+                        return ended.status;
+                    }
+                    if let Some(signal) = self.reaper.take_stopped() {
+                        self.follow_stop(pid, signal);
+                    }
+                }
+                Some(signal) if self.route(signal) == Route::Drop => {}
+                Some(signal) => self.forward(signal, pid, &mut stop, stand),
+                None if stop.kills == MAX_KILLS => return KILLED,
+                None => {
+                    if stop.kills == 0 {
+                        self.report.warn(&format!(
+                            "the workload did not end within {} of SIGTERM; killing it",
+                            human(stop.given)
+                        ));
+                    }
+                    watch.ours = true;
+                    signals::send(-pid, libc::SIGKILL);
+                    stop.kills += 1;
+                    stop.kill_at = Some(Instant::now() + KILL_TAKES);
+                }
+            }
+        }
+    }
+
+    /// The next signal; where children have ended, they are reaped. What `quiet` can do alone it
+    /// does, unless a time is set or everything is to be told.
+    pub(super) fn next(&mut self, wait: Option<Duration>, quiet: Option<&Quiet>) -> Option<i32> {
+        let woken = match quiet {
+            Some(quiet) if wait.is_none() && !self.reaper.tells() => Some(quiet.keep()),
+            _ => signals::next(wait).map(Woken::Signal),
+        };
+        match woken? {
+            Woken::Signal(libc::SIGCHLD) => {
+                self.reaper.reap();
+                Some(libc::SIGCHLD)
+            }
+            Woken::Signal(signal) => Some(signal),
+            Woken::Child(child) => {
+                self.reaper.take(child);
+                self.reaper.reap();
+                Some(libc::SIGCHLD)
+            }
+        }
+    }
+
+    /// What is done for the workload `pid` without thinking.
+    fn quiet(&self, pid: i32, kills: bool) -> Quiet {
+        Quiet::new(self.receiver(pid), pid, kills, |signal| self.route(signal))
+    }
+
+    /// The process, or the group `-pid`, that gets the signals.
+    fn receiver(&self, pid: i32) -> i32 {
+        if self.options.duties.target == Target::Group { -pid } else { pid }
+    }
+
+    /// What becomes of a signal, without regard to the moment.
+    fn route(&self, signal: i32) -> Route {
+        let duties = &self.options.duties;
+        let stop = !duties.drop_in && signal == libc::SIGTERM;
+        match duties.rewritten(signal) {
+            None => Route::Drop,
+            _ if ours(signal) && !duties.session => Route::Drop,
+            _ if stop => Route::Wake,
+            Some(libc::SIGSTOP) if duties.session && signal != libc::SIGSTOP => Route::Wake,
+            Some(other) => Route::Send(other),
+        }
+    }
+
+    fn forward(&mut self, received: i32, pid: i32, stop: &mut Stopping, stand: &Stand) {
+        let duties = &self.options.duties;
+        let sent = duties.rewritten(received);
+        if self.report.names_each() {
+            let what =
+                sent.map_or("dropped".into(), |s| format!("sent on as {}", signals::name(s)));
+            self.report.info(&format!("received {}: {what}", signals::name(received)));
+        }
+        let to = self.receiver(pid);
+        if let Some(signal) = sent {
+            signals::send(to, signal);
+        }
+        if received == libc::SIGTERM && !duties.drop_in {
+            self.asked.get_or_insert_with(Instant::now);
+            stop.asked(stand.grace);
+            // A stopped process takes no TERM before it goes on (signal(7)).
+            signals::send(to, libc::SIGCONT);
+        }
+        // Whoever stopped this process from its terminal waits for it to stop.
+        if duties.session && sent == Some(libc::SIGSTOP) && received != libc::SIGSTOP {
+            signals::send(0, libc::SIGSTOP);
+        }
+    }
+
+    /// The workload was stopped, from the terminal or by asking for it. Where a shell started
+    /// this process as its job, that shell must see the job stop: the terminal is taken back
+    /// and this process stops too; when it is continued, so is the workload. PID 1 is nobody's
+    /// job: the workload stays stopped until somebody sends CONT, which is forwarded.
+    fn follow_stop(&self, pid: i32, signal: i32) {
+        let on_terminal = io::stdin().is_terminal();
+        let by_job_control = matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
+        if self.first || !(on_terminal || by_job_control) {
+            return;
+        }
+        if on_terminal {
+            terminal::take_foreground();
+        }
+        // Nothing but CONT is answered from here on; it is then forwarded like every signal.
+        let me = i32::try_from(std::process::id()).unwrap_or(0);
+        signals::send(me, libc::SIGSTOP);
+        if on_terminal {
+            terminal::give_foreground(pid);
+        }
+    }
+}
+
+/// A stop of the workload that is under way.
+#[derive(Default)]
+struct Stopping {
+    kill_at: Option<Instant>,
+    /// The grace that was given.
+    given: Duration,
+    kills: u32,
+}
+
+impl Stopping {
+    /// The first request gives the whole grace; another one means that somebody is waiting.
+    fn asked(&mut self, grace: Duration) {
+        let now = Instant::now();
+        match self.kill_at {
+            None => {
+                self.given = grace;
+                self.kill_at = Some(now + grace);
+            }
+            Some(at) => self.kill_at = Some(at.min(now + HURRY)),
+        }
+    }
+}
+
+/// Signals that the kernel sends to PID 1 for what PID 1 itself did: writing to a closed
+/// pipe, and touching the terminal from the background.
+fn ours(signal: i32) -> bool {
+    matches!(signal, libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU)
+}
