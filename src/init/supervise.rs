@@ -9,7 +9,6 @@ use super::options::Target;
 use crate::config::value::human;
 use crate::sys::quiet::{Quiet, Route, Woken};
 use crate::sys::{signals, terminal};
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 /// Exit status of a workload that SIGKILL ended, or should have.
@@ -136,7 +135,7 @@ impl Init {
     /// and this process stops too; when it is continued, so is the workload. PID 1 is nobody's
     /// job: the workload stays stopped until somebody sends CONT, which is forwarded.
     fn follow_stop(&self, pid: i32, signal: i32) {
-        let on_terminal = io::stdin().is_terminal();
+        let on_terminal = terminal::attached();
         let by_job_control = matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
         if self.first || !(on_terminal || by_job_control) {
             return;

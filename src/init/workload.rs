@@ -8,7 +8,7 @@ use crate::sys::users::Credentials;
 use crate::sys::{signals, spawn, terminal};
 use nix::unistd::Gid;
 use std::ffi::CString;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::process::Command;
 
@@ -40,7 +40,7 @@ impl Init {
         };
         self.leave_directory();
         let status = self.supervise(pid, stand);
-        if io::stdin().is_terminal() {
+        if terminal::attached() {
             terminal::take_foreground();
         }
         if self.options.duties.drop_in && !self.first {
@@ -102,7 +102,7 @@ impl Init {
             gid: *gid,
             groups: groups.iter().map(|g| Gid::from_raw(*g)).collect(),
         });
-        let on_terminal = io::stdin().is_terminal();
+        let on_terminal = terminal::attached();
         let session = self.options.duties.session;
         if session && on_terminal {
             terminal::give_up();

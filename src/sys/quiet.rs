@@ -91,7 +91,9 @@ impl Quiet {
 #[cfg_attr(target_os = "linux", unsafe(link_section = "agent_quiet"))]
 fn wait(quiet: &Quiet, program: &[(usize, usize); SEGMENTS]) -> (i32, i32) {
     for (start, length) in program {
-        bare::let_go(*start, *length);
+        if *length != 0 {
+            bare::let_go(*start, *length);
+        }
     }
     loop {
         let signal = bare::next_signal();

@@ -12,6 +12,12 @@ pub fn watched() -> bool {
     io::stderr().is_terminal()
 }
 
+/// Is standard input a terminal? Asked without the buffer that `std::io::stdin` has.
+pub fn attached() -> bool {
+    // SAFETY: the call takes a number; a closed descriptor is an answer.
+    unsafe { libc::isatty(libc::STDIN_FILENO) == 1 }
+}
+
 /// Takes the foreground of the terminal on standard input back for this process's
 /// own group. Signals must be blocked, else a background process is stopped.
 pub fn take_foreground() {
