@@ -5,7 +5,7 @@ use super::boot::pid_of;
 use super::handoff::Stand;
 use crate::sys::quiet::{Quiet, Route};
 use crate::sys::users::Credentials;
-use crate::sys::{signals, spawn, terminal};
+use crate::sys::{signals, spawn, start, terminal};
 use nix::unistd::Gid;
 use std::ffi::CString;
 use std::io;
@@ -89,6 +89,18 @@ impl Init {
     }
 
     fn start_workload(&mut self, stand: &Stand) -> io::Result<i32> {
+        let on_terminal = terminal::attached();
+        let session = self.options.duties.session;
+        let plain = stand.variables.is_empty() && stand.become_user.is_none();
+        if plain
+            && !on_terminal
+            && !session
+            && self.mounts.is_empty()
+            && let Some(pid) = start::plainly(&self.options.command, &self.mask)
+        {
+            self.reaper.wait_for(pid);
+            return Ok(pid);
+        }
         let Some((program, arguments)) = self.options.command.split_first() else {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         };
@@ -102,8 +114,6 @@ impl Init {
             gid: *gid,
             groups: groups.iter().map(|g| Gid::from_raw(*g)).collect(),
         });
-        let on_terminal = terminal::attached();
-        let session = self.options.duties.session;
         if session && on_terminal {
             terminal::give_up();
         }

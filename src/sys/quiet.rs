@@ -6,8 +6,8 @@
 //! maps that much around a page that is asked for, `fault_around_bytes`).
 #![allow(unsafe_code)]
 
-use super::memory;
 use super::process::{self, Reaped};
+use super::{bare, memory};
 
 /// Signals are 1 to 64 (`signal(7)`).
 const SIGNALS: usize = 65;
@@ -128,104 +128,6 @@ fn section() -> (usize, usize) {
         static STOP: u8;
     }
     (&raw const START as usize, &raw const STOP as usize)
-}
-
-/// System calls without the C library's wrappers around them.
-mod bare {
-    /// How large the kernel's own signal set is, in bytes.
-    const SET_SIZE: usize = 8;
-
-    /// `rt_sigtimedwait(2)` for every signal, for ever. A negative number is an interrupted wait.
-    #[inline(always)]
-    pub(super) fn next_signal() -> i32 {
-        let all = u64::MAX;
-        // SAFETY: the set outlives the call; no information and no time are asked for.
-        let got =
-            unsafe { call(libc::SYS_rt_sigtimedwait, &raw const all as usize, 0, 0, SET_SIZE) };
-        got as i32
-    }
-
-    /// `wait4(2)`: one child that has ended or was stopped. 0 is none of them, a negative number
-    /// no child at all.
-    #[inline(always)]
-    pub(super) fn reap() -> (i32, i32) {
-        let mut status = 0i32;
-        let how = (libc::WNOHANG | libc::WUNTRACED) as usize;
-        // SAFETY: the status outlives the call; -1 is any child; no resource usage is asked for.
-        let pid = unsafe { call(libc::SYS_wait4, usize::MAX, &raw mut status as usize, how, 0) };
-        (pid as i32, status)
-    }
-
-    /// `kill(2)`; somebody who is gone is no error.
-    #[inline(always)]
-    pub(super) fn send(to: i32, signal: i32) {
-        // SAFETY: two integers; no memory of ours is touched.
-        unsafe { call(libc::SYS_kill, to as isize as usize, signal as usize, 0, 0) };
-    }
-
-    /// Lets go of pages of this program's file: `madvise(2)`, MADV_DONTNEED. What is needed again
-    /// comes back from the page cache.
-    #[inline(always)]
-    pub(super) fn let_go(start: usize, length: usize) {
-        let advice = libc::MADV_DONTNEED as usize;
-        // SAFETY: the range is a whole segment of this program's file that is mapped privately
-        // and never written: the next access reads the same bytes from the file. A length of 0
-        // is nothing.
-        unsafe { call(libc::SYS_madvise, start, length, advice, 0) };
-    }
-
-    /// One system call of up to four arguments (`syscall(2)` has the registers).
-    ///
-    /// # Safety
-    /// As the call itself: pointers among the arguments must be good for what it does.
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    unsafe fn call(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> isize {
-        let result;
-        // SAFETY: the kernel changes rax, rcx and r11 and keeps the rest; the stack isn't used.
-        unsafe {
-            core::arch::asm!(
-                "syscall",
-                inlateout("rax") number as isize => result,
-                in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
-                lateout("rcx") _, lateout("r11") _,
-                options(nostack),
-            );
-        }
-        result
-    }
-
-    /// As above.
-    ///
-    /// # Safety
-    /// As above.
-    #[cfg(target_arch = "aarch64")]
-    #[inline(always)]
-    unsafe fn call(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> isize {
-        let result;
-        // SAFETY: the kernel changes x0 and keeps the rest; the stack isn't used.
-        unsafe {
-            core::arch::asm!(
-                "svc 0",
-                in("x8") number,
-                inlateout("x0") a as isize => result,
-                in("x1") b, in("x2") c, in("x3") d,
-                options(nostack),
-            );
-        }
-        result
-    }
-
-    /// Elsewhere the C library's way will do: it costs memory alone.
-    ///
-    /// # Safety
-    /// As above.
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    #[inline(always)]
-    unsafe fn call(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> isize {
-        // SAFETY: the caller's promise.
-        unsafe { libc::syscall(number, a, b, c, d) as isize }
-    }
 }
 
 #[cfg(test)]
