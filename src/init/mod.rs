@@ -24,6 +24,7 @@ mod supervise;
 mod unmount;
 mod workload;
 
+use crate::sys::early::{self, Begun};
 use crate::sys::{environ, privilege, signals};
 use boot::Booted;
 use handoff::Stand;
@@ -56,6 +57,8 @@ struct Init {
     mounts: Vec<PathBuf>,
     /// When a stop was asked for.
     asked: Option<Instant>,
+    /// The workload, where it runs already.
+    begun: Option<Begun>,
 }
 
 /// An init, called by `name`: `arguments` are those behind it (and behind the word `init`).
@@ -73,11 +76,13 @@ pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
         }
     };
     let report = Report::new(options.json, options.duties.verbosity);
-    match signals::block_all() {
+    let begun = early::begun();
+    match begun.map_or_else(signals::block_all, |b| Ok(b.mask)) {
         Ok(mask) => {
             let first = std::process::id() == 1;
             let reaper = Reaper::default();
-            Init { options, report, mask, reaper, first, mounts: Vec::new(), asked: None }.run()
+            let mounts = Vec::new();
+            Init { options, report, mask, reaper, first, mounts, asked: None, begun }.run()
         }
         Err(e) => {
             report.error(&format!("signals cannot be blocked: {e}"));

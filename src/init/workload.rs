@@ -89,6 +89,10 @@ impl Init {
     }
 
     fn start_workload(&mut self, stand: &Stand) -> io::Result<i32> {
+        if let Some(begun) = self.begun {
+            self.reaper.wait_for(begun.pid);
+            return Ok(begun.pid);
+        }
         let on_terminal = terminal::attached();
         let session = self.options.duties.session;
         let plain = stand.variables.is_empty() && stand.become_user.is_none();

@@ -1,7 +1,12 @@
 //! System calls without the C library: for code that runs before the library has started, in a
 //! child that still has its parent's memory, or where no other page of the program is to be
 //! touched. Everything is inlined into the caller, whose section it then lies in.
+//!
+//! Bytes are read and written one at a time, as volatile: of a loop over bytes, or an assignment of
+//! many, the compiler makes a call of the library's `strlen` or `memcpy`.
 #![allow(unsafe_code)]
+
+use std::ffi::c_char;
 
 /// How large the kernel's own signal set is, in bytes.
 const SET_SIZE: usize = 8;
@@ -73,7 +78,111 @@ pub(super) fn exit(status: i32) -> ! {
     }
 }
 
-/// One system call of up to five arguments (`syscall(2)` has the registers). A negative result is
+/// Has this process no child, neither one that lives nor one to be reaped? Reaps nothing
+/// (`waitid(2)`, WNOWAIT).
+#[inline(always)]
+pub(super) fn childless() -> bool {
+    let how = (libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) as usize;
+    // SAFETY: nothing is to be told of the child.
+    let got = unsafe { call(libc::SYS_waitid, libc::P_ALL as usize, 0, 0, how, 0) };
+    got == -(libc::ECHILD as isize)
+}
+
+/// A byte of a text.
+///
+/// # Safety
+/// It is in the text, or the NUL at its end.
+#[inline(always)]
+pub(super) unsafe fn at(text: *const c_char, place: usize) -> u8 {
+    // SAFETY: the caller's promise.
+    unsafe { text.add(place).cast::<u8>().read_volatile() }
+}
+
+/// What follows `prefix` in `text`, if it begins so.
+///
+/// # Safety
+/// Both end with NUL.
+#[inline(always)]
+pub(super) unsafe fn behind_prefix(
+    text: *const c_char,
+    prefix: *const c_char,
+) -> Option<*const c_char> {
+    let mut place = 0;
+    // SAFETY: the first difference ends it, the end of `text` at the latest.
+    unsafe {
+        while at(prefix, place) != 0 {
+            if at(text, place) != at(prefix, place) {
+                return None;
+            }
+            place += 1;
+        }
+        Some(text.add(place))
+    }
+}
+
+/// A text that is put together in a place of the caller's.
+pub(super) struct Text {
+    place: *mut u8,
+    room: usize,
+    length: usize,
+}
+
+impl Text {
+    /// Nothing yet, in `room` bytes at `place`.
+    #[inline(always)]
+    pub(super) fn new(place: *mut u8, room: usize) -> Self {
+        Self { place, room, length: 0 }
+    }
+
+    /// Adds `text` up to its NUL, or up to `mark`. Returns where it stopped.
+    ///
+    /// # Safety
+    /// `text` ends so, and the room is there.
+    #[inline(always)]
+    pub(super) unsafe fn push(&mut self, text: *const c_char, mark: u8) -> *const c_char {
+        let mut next = text;
+        // SAFETY: the caller's promise.
+        unsafe {
+            while at(next, 0) != 0 && at(next, 0) != mark {
+                self.push_byte(at(next, 0));
+                next = next.add(1);
+            }
+        }
+        next
+    }
+
+    /// Adds one byte.
+    ///
+    /// # Safety
+    /// The room is there.
+    #[inline(always)]
+    pub(super) unsafe fn push_byte(&mut self, byte: u8) {
+        if self.length < self.room {
+            // SAFETY: within the room.
+            unsafe { self.place.add(self.length).write_volatile(byte) };
+        }
+        self.length = self.length.wrapping_add(1);
+    }
+
+    /// Is nothing in it?
+    #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The text with its NUL; `None` where it was too long.
+    ///
+    /// # Safety
+    /// The room is there.
+    #[inline(always)]
+    pub(super) unsafe fn end(mut self) -> Option<*const c_char> {
+        // SAFETY: the caller's promise.
+        unsafe { self.push_byte(0) };
+        (self.length <= self.room).then_some(self.place.cast_const().cast())
+    }
+}
+
+/// One system call of up to five arguments, a sixth is 0 (`syscall(2)` has the registers). A negative result is
 /// the error's number.
 ///
 /// # Safety
@@ -95,6 +204,7 @@ pub(super) unsafe fn call(
             "syscall",
             inlateout("rax") number as isize => result,
             in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e,
+            in("r9") 0,
             lateout("rcx") _, lateout("r11") _,
             options(nostack),
         );
@@ -123,7 +233,7 @@ pub(super) unsafe fn call(
             "svc 0",
             in("x8") number,
             inlateout("x0") a as isize => result,
-            in("x1") b, in("x2") c, in("x3") d, in("x4") e,
+            in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") 0,
             options(nostack),
         );
     }
@@ -145,7 +255,7 @@ pub(super) unsafe fn call(
     e: usize,
 ) -> isize {
     // SAFETY: the caller's promise.
-    let result = unsafe { libc::syscall(number, a, b, c, d, e) as isize };
+    let result = unsafe { libc::syscall(number, a, b, c, d, e, 0) as isize };
     if result == -1 { -(nix::errno::Errno::last_raw() as isize) } else { result }
 }
 

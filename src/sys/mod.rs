@@ -13,6 +13,7 @@ mod bare;
 pub mod beneath;
 pub mod cgroup;
 pub mod clock;
+pub mod early;
 pub mod environ;
 #[cfg(test)]
 pub mod fake;

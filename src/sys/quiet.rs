@@ -6,8 +6,9 @@
 //! maps that much around a page that is asked for, `fault_around_bytes`).
 #![allow(unsafe_code)]
 
+use super::bare;
+use super::memory::{self, SEGMENTS};
 use super::process::{self, Reaped};
-use super::{bare, memory};
 
 /// Signals are 1 to 64 (`signal(7)`).
 const SIGNALS: usize = 65;
@@ -24,7 +25,7 @@ pub enum Route {
 }
 
 /// What is done without asking anybody.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quiet {
     /// Where signals go: a process, or the group `-pid`.
     to: i32,
@@ -35,9 +36,6 @@ pub struct Quiet {
     /// For each signal the one that is sent, [`DROP`] or [`WAKE`].
     routes: [u8; SIGNALS],
 }
-
-/// More read-only segments than a linker makes.
-const SEGMENTS: usize = 8;
 
 const DROP: u8 = 0;
 const WAKE: u8 = u8::MAX;
@@ -67,20 +65,57 @@ impl Quiet {
         Self { to, awaited, kills, routes }
     }
 
+    /// What is done for the child `pid` before anybody has read what is wished: that is nothing
+    /// but a start of it ([`early`](super::early)).
+    #[cfg(test)]
+    pub(crate) fn of_early(pid: i32, kills: bool) -> Self {
+        let mut quiet = Self { to: 0, awaited: 0, kills: false, routes: [DROP; SIGNALS] };
+        // SAFETY: there is room for one.
+        unsafe { plain(&raw mut quiet, pid, kills) };
+        quiet
+    }
+
     /// Keeps the quiet until something wants a decision. Every signal must be blocked
     /// ([`block_all`](super::signals::block_all)).
     pub fn keep(&self) -> Woken {
         memory::keep_apart(section());
         // Whatever runs between letting go and waiting would come back.
-        let mut program = [(0, 0); SEGMENTS];
-        for (place, found) in program.iter_mut().zip(memory::read_only_segments()) {
-            *place = found;
+        let program = memory::read_only_segments();
+        woken(wait(self, &program))
+    }
+}
+
+/// What [`wait`] returned.
+pub(super) fn woken(by: (i32, i32)) -> Woken {
+    match by {
+        (0, signal) => Woken::Signal(signal),
+        (pid, status) => {
+            process::of_status(pid, status).map_or(Woken::Signal(libc::SIGCHLD), Woken::Child)
         }
-        match wait(self, &program) {
-            (0, signal) => Woken::Signal(signal),
-            (pid, status) => {
-                process::of_status(pid, status).map_or(Woken::Signal(libc::SIGCHLD), Woken::Child)
-            }
+    }
+}
+
+/// What an init of nobody's wishes does for the child `pid`, whose group gets the signals: the duties by default,
+/// without the C library.
+///
+/// # Safety
+/// `place` has room for one.
+#[inline(always)]
+pub(super) unsafe fn plain(place: *mut Quiet, pid: i32, kills: bool) {
+    let mut signal = 0;
+    // SAFETY: the caller's promise; each field is written.
+    unsafe {
+        (&raw mut (*place).to).write_volatile(-pid);
+        (&raw mut (*place).awaited).write_volatile(pid);
+        (&raw mut (*place).kills).write_volatile(kills);
+        while signal < SIGNALS {
+            let route = match signal as i32 {
+                0 | libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU => DROP,
+                libc::SIGTERM => WAKE,
+                other => other as u8,
+            };
+            (&raw mut (*place).routes).cast::<u8>().add(signal).write_volatile(route);
+            signal += 1;
         }
     }
 }
@@ -89,7 +124,7 @@ impl Quiet {
 /// is to be called, a `memcpy` neither.
 #[inline(never)]
 #[cfg_attr(target_os = "linux", unsafe(link_section = "agent_quiet"))]
-fn wait(quiet: &Quiet, program: &[(usize, usize); SEGMENTS]) -> (i32, i32) {
+pub(super) fn wait(quiet: &Quiet, program: &[(usize, usize); SEGMENTS]) -> (i32, i32) {
     for (start, length) in program {
         if *length != 0 {
             bare::let_go(*start, *length);
@@ -120,7 +155,7 @@ fn wait(quiet: &Quiet, program: &[(usize, usize); SEGMENTS]) -> (i32, i32) {
 }
 
 /// Where the linker put [`wait`]: it names the bounds of a section whose name is an identifier.
-fn section() -> (usize, usize) {
+pub(super) fn section() -> (usize, usize) {
     unsafe extern "C" {
         #[link_name = "__start_agent_quiet"]
         static START: u8;

@@ -12,6 +12,30 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use std::io;
 use std::time::Duration;
 
+/// The signals that are blocked, as the kernel has them: all but the synchronous faults, and but
+/// the two that the C library keeps for itself (32 and 33).
+pub(super) const BLOCKED: u64 = !(of(libc::SIGSEGV)
+    | of(libc::SIGBUS)
+    | of(libc::SIGFPE)
+    | of(libc::SIGILL)
+    | of(libc::SIGTRAP)
+    | of(32)
+    | of(33));
+
+const fn of(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// A set of the kernel's.
+pub(super) fn of_kernel(mask: u64) -> SigSet {
+    let mut set = *SigSet::empty().as_ref();
+    // SAFETY: a set of the C library begins with the kernel's, and the rest is empty.
+    unsafe {
+        (&raw mut set).cast::<u64>().write(mask);
+        SigSet::from_sigset_t_unchecked(set)
+    }
+}
+
 /// Blocks every signal but the synchronous faults (a fault while blocked would
 /// kill without a trace) and returns the mask that was in force, for the children.
 ///

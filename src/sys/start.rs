@@ -2,14 +2,14 @@
 //!
 //! A fork copies the page tables, and each page that parent and child write to afterwards; the
 //! child of [`start`] has its parent's memory until its exec. So nothing of the C library may
-//! run in it, nor anything that calls it unseen (the compiler makes `memcpy` of assignments and
-//! `strlen` of loops): bytes are read and written one at a time, as volatile.
+//! run in it.
 #![allow(unsafe_code)]
 
-use super::bare;
+use super::bare::{self, Text};
 use nix::sys::signal::SigSet;
 use std::cell::Cell;
 use std::ffi::{CString, OsString, c_char};
+use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
@@ -28,9 +28,6 @@ pub(super) struct Program {
 
 /// The longest path that is tried.
 const LONGEST: usize = 4096;
-
-/// Where there is no PATH (`execvp(3)`).
-const DEFAULT_PATH: *const c_char = c"/bin:/usr/bin".as_ptr();
 
 /// Starts `command`, in the environment of this process and found on its PATH as `execvp(3)` does: leader of a
 /// process group of its own, with the signal mask `mask`. `None` where that fails: a start the
@@ -61,6 +58,7 @@ pub fn plainly(command: &[OsString], mask: &SigSet) -> Option<i32> {
 /// # Safety
 /// What `program` points to is as it says. Every signal is blocked.
 #[inline(never)]
+#[unsafe(link_section = "agent_early")]
 pub(super) unsafe fn start(program: &Program) -> Option<i32> {
     // SAFETY: the child does bare calls alone; `program` lives on this stack or above.
     let pid = unsafe { bare::vfork(in_child, ptr::from_ref(program).cast_mut()) };
@@ -75,6 +73,7 @@ pub(super) unsafe fn start(program: &Program) -> Option<i32> {
     Some(pid)
 }
 
+#[unsafe(link_section = "agent_early")]
 unsafe extern "C" fn in_child(program: *mut Program) -> ! {
     // SAFETY: the caller of `start` promised; the calls take integers and what `execve` takes.
     unsafe {
@@ -82,7 +81,7 @@ unsafe extern "C" fn in_child(program: *mut Program) -> ! {
         bare::set_mask((*program).mask);
         let name = *(*program).arguments;
         if !name.is_null() {
-            if has(name, b'/') || at(name, 0) == 0 {
+            if has_slash(name) || bare::at(name, 0) == 0 {
                 execute(name, program);
             } else {
                 search(name, program);
@@ -96,28 +95,22 @@ unsafe extern "C" fn in_child(program: *mut Program) -> ! {
 /// Tries each directory of PATH in turn; returns where none has it, or one that does can't be
 /// executed.
 #[inline(never)]
+#[unsafe(link_section = "agent_early")]
 unsafe fn search(name: *const c_char, program: *mut Program) {
-    let mut place = std::mem::MaybeUninit::<[u8; LONGEST]>::uninit();
-    let file = place.as_mut_ptr().cast::<u8>();
-    // SAFETY: strings end with NUL, the list with a null pointer; `file` has LONGEST bytes.
+    let mut place = MaybeUninit::<[u8; LONGEST]>::uninit();
+    // SAFETY: strings end with NUL, the list with a null pointer; the place has LONGEST bytes.
     unsafe {
         let mut path = path_in((*program).environment);
         loop {
-            let mut length = 0;
-            while at(path, 0) != 0 && at(path, 0) != b':' {
-                length = put(file, length, at(path, 0));
-                path = path.add(1);
+            let mut file = Text::new(place.as_mut_ptr().cast(), LONGEST);
+            path = file.push(path, b':');
+            // An empty one is the directory that this process is in.
+            if !file.is_empty() {
+                file.push_byte(b'/');
             }
-            if length > 0 {
-                length = put(file, length, b'/');
-            }
-            let mut rest = name;
-            while at(rest, 0) != 0 {
-                length = put(file, length, at(rest, 0));
-                rest = rest.add(1);
-            }
-            if put(file, length, 0) < LONGEST {
-                match -execute(file.cast(), program) as i32 {
+            file.push(name, 0);
+            if let Some(file) = file.end() {
+                match -execute(file, program) as i32 {
                     // As execvp(3) and glibc's: what is nowhere, or closed, may be further on.
                     libc::ENOENT
                     | libc::ENOTDIR
@@ -128,7 +121,7 @@ unsafe fn search(name: *const c_char, program: *mut Program) {
                     _ => return,
                 }
             }
-            if at(path, 0) == 0 {
+            if bare::at(path, 0) == 0 {
                 return;
             }
             path = path.add(1);
@@ -146,58 +139,32 @@ unsafe fn execute(file: *const c_char, program: *mut Program) -> isize {
     }
 }
 
-/// The value of PATH in this environment.
+/// The value of PATH in this environment; where there is none, what `execvp(3)` takes for it.
 #[inline(always)]
 unsafe fn path_in(mut environment: *const *const c_char) -> *const c_char {
-    // SAFETY: the list ends with a null pointer, each entry with NUL, which differs from what is
-    // looked for.
+    // SAFETY: the list ends with a null pointer, each entry with NUL.
     unsafe {
         while !(*environment).is_null() {
-            let entry = *environment;
-            if at(entry, 0) == b'P'
-                && at(entry, 1) == b'A'
-                && at(entry, 2) == b'T'
-                && at(entry, 3) == b'H'
-                && at(entry, 4) == b'='
-            {
-                return entry.add(5);
+            if let Some(value) = bare::behind_prefix(*environment, c"PATH=".as_ptr()) {
+                return value;
             }
             environment = environment.add(1);
         }
     }
-    DEFAULT_PATH
+    c"/bin:/usr/bin".as_ptr()
 }
 
-/// Is `wanted` in this string?
+/// Is there a slash in this string?
 #[inline(always)]
-unsafe fn has(text: *const c_char, wanted: u8) -> bool {
-    let mut place = 0;
+unsafe fn has_slash(mut text: *const c_char) -> bool {
     // SAFETY: the string ends with NUL.
     unsafe {
-        while at(text, place) != 0 {
-            if at(text, place) == wanted {
+        while bare::at(text, 0) != 0 {
+            if bare::at(text, 0) == b'/' {
                 return true;
             }
-            place += 1;
+            text = text.add(1);
         }
     }
     false
-}
-
-/// A byte of a string.
-#[inline(always)]
-unsafe fn at(text: *const c_char, place: usize) -> u8 {
-    // SAFETY: the caller's promise.
-    unsafe { text.add(place).cast::<u8>().read_volatile() }
-}
-
-/// Writes a byte where there is room. Returns the next place; LONGEST is that there is none.
-#[inline(always)]
-unsafe fn put(file: *mut u8, place: usize, byte: u8) -> usize {
-    if place >= LONGEST {
-        return LONGEST;
-    }
-    // SAFETY: within the caller's LONGEST bytes.
-    unsafe { file.add(place).write_volatile(byte) };
-    place + 1
 }
