@@ -25,6 +25,7 @@ mod supervise;
 mod unmount;
 mod workload;
 
+use crate::sys::early::{self, Begun};
 use crate::sys::{environ, privilege, signals};
 use boot::Booted;
 use handoff::Stand;
@@ -61,6 +62,8 @@ struct Init {
     asked: Option<Instant>,
     /// The terminal's foreground is lent to the workload.
     lent: bool,
+    /// The workload, where it runs already.
+    begun: Option<Begun>,
 }
 
 /// An init, called by `name`: `arguments` are those behind it (and behind the word `init`).
@@ -78,7 +81,10 @@ pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
         }
     };
     let report = Report::new(options.json, options.duties.verbosity);
-    let signals = signals::block_all().and_then(|mask| Ok((mask, signals::hear_of_children()?)));
+    let begun = early::begun();
+    let signals = begun
+        .map_or_else(signals::block_all, |b| Ok(b.mask))
+        .and_then(|mask| Ok((mask, signals::hear_of_children()?)));
     match signals {
         Ok((mask, children_ignored)) => {
             let first = std::process::id() == 1;
@@ -94,6 +100,7 @@ pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
                 mounts,
                 asked: None,
                 lent: false,
+                begun,
             }
             .run()
         }

@@ -27,11 +27,17 @@ impl Init {
     /// hangs in the kernel and is given up.
     pub(super) fn supervise(&mut self, pid: i32, stand: &Stand) -> u8 {
         let mut stop = Stopping::default();
-        let mut watch = MemoryWatch::new();
+        let begun = self.begun.take();
+        let mut watch = MemoryWatch::new(begun.and_then(|b| b.kills));
+        let mut woken = begun.map(|b| b.woken);
         let quiet = self.quiet(pid, watch.sees());
         loop {
             let wait = stop.kill_at.map(|at| at.saturating_duration_since(Instant::now()));
-            match self.next(wait, Some(&quiet)) {
+            let next = match woken.take() {
+                Some(woken) => Some(self.answer(woken)),
+                None => self.next(wait, Some(&quiet)),
+            };
+            match next {
                 Some(libc::SIGCHLD) => {
                     if let Some(killed) = self.reaper.take_killed() {
                         watch.tell(killed, pid, self.report);
@@ -72,18 +78,20 @@ impl Init {
             Some(quiet) if wait.is_none() && !self.reaper.tells() => Some(quiet.keep()),
             _ => signals::next(wait).map(Woken::Signal),
         };
-        match woken? {
-            Woken::Signal(libc::SIGCHLD) => {
-                self.reaper.reap();
-                Some(libc::SIGCHLD)
-            }
-            Woken::Signal(signal) => Some(signal),
+        woken.map(|woken| self.answer(woken))
+    }
+
+    /// The signal that this stands for; where children have ended, they are reaped.
+    fn answer(&mut self, woken: Woken) -> i32 {
+        match woken {
+            Woken::Signal(libc::SIGCHLD) => self.reaper.reap(),
+            Woken::Signal(signal) => return signal,
             Woken::Child(child) => {
                 self.reaper.take(child);
                 self.reaper.reap();
-                Some(libc::SIGCHLD)
             }
         }
+        libc::SIGCHLD
     }
 
     /// What is done for the workload `pid` without thinking.
@@ -167,4 +175,32 @@ fn ours(signal: i32) -> bool {
 
 fn me() -> i32 {
     i32::try_from(std::process::id()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::init::options::{Duties, Options};
+    use crate::init::reap::Reaper;
+    use crate::init::report::Report;
+    use nix::sys::signal::SigSet;
+
+    #[test]
+    fn what_begins_before_anybody_asks_does_what_is_done_by_default() {
+        let init = Init {
+            report: Report::new(false, Duties::default().verbosity),
+            options: Options::default(),
+            mask: SigSet::empty(),
+            reaper: Reaper::default(),
+            first: true,
+            mounts: Vec::new(),
+            asked: None,
+            children_ignored: false,
+            lent: false,
+            begun: None,
+        };
+        for kills in [false, true] {
+            assert_eq!(Quiet::of_early(7, kills), init.quiet(7, kills));
+        }
+    }
 }

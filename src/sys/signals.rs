@@ -13,7 +13,17 @@ use std::io;
 use std::time::Duration;
 
 /// All 64 signals as the kernel has them; the C library keeps two (32, 33) out of its own sets.
-const ALL: u64 = u64::MAX;
+pub(super) const ALL: u64 = u64::MAX;
+
+/// A set of the kernel's.
+pub(super) fn of_kernel(mask: u64) -> SigSet {
+    let mut set = *SigSet::empty().as_ref();
+    // SAFETY: a set of the C library begins with the kernel's, and the rest is empty.
+    unsafe {
+        (&raw mut set).cast::<u64>().write(mask);
+        SigSet::from_sigset_t_unchecked(set)
+    }
+}
 
 /// Blocks every signal, and returns the mask that was in force, for the children. A fault of this
 /// process's own ends it all the same, blocked or not; one that somebody sent is a signal like any

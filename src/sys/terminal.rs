@@ -21,6 +21,12 @@ pub fn foreground() -> Option<Pid> {
     on_controlling(|terminal| unistd::tcgetpgrp(terminal))
 }
 
+/// Is standard input a terminal? Asked without the buffer that `std::io::stdin` has.
+pub fn attached() -> bool {
+    // SAFETY: the call takes a number; a closed descriptor is an answer.
+    unsafe { libc::isatty(libc::STDIN_FILENO) == 1 }
+}
+
 /// Is this process's own group in the foreground of its terminal?
 pub fn has_foreground() -> bool {
     foreground() == Some(unistd::getpgrp())
@@ -29,7 +35,7 @@ pub fn has_foreground() -> bool {
 /// Is the terminal this process's group's alone? Not in the background, and not before a pager or
 /// behind a pipe: whoever is at the other end may want it too.
 pub fn is_all_ours() -> bool {
-    io::stdin().is_terminal() && io::stdout().is_terminal() && has_foreground()
+    attached() && io::stdout().is_terminal() && has_foreground()
 }
 
 /// Takes the foreground of the terminal back for this process's own group. Signals must be
