@@ -37,6 +37,7 @@ mod rehearsal;
 mod script_kinds;
 mod secrets;
 mod signals;
+mod starting;
 mod status;
 mod stopping;
 mod subreaper;
