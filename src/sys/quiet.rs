@@ -91,7 +91,9 @@ impl Quiet {
 #[cfg_attr(target_os = "linux", unsafe(link_section = "agent_quiet"))]
 fn wait(quiet: &Quiet, program: &[(usize, usize); SEGMENTS]) -> (i32, i32) {
     for (start, length) in program {
-        bare::let_go(*start, *length);
+        if *length > 0 {
+            bare::let_go(*start, *length);
+        }
     }
     loop {
         let signal = bare::next_signal();
@@ -154,11 +156,16 @@ mod bare {
         (pid as i32, status)
     }
 
-    /// `kill(2)`; somebody who is gone is no error.
+    /// `kill(2)`; somebody who is gone is no error. A leader who has left its group empty gets the
+    /// group's signals.
     #[inline(always)]
     pub(super) fn send(to: i32, signal: i32) {
         // SAFETY: two integers; no memory of ours is touched.
-        unsafe { call(libc::SYS_kill, to as isize as usize, signal as usize, 0, 0) };
+        let done = unsafe { call(libc::SYS_kill, to as isize as usize, signal as usize, 0, 0) };
+        if done == -(libc::ESRCH as isize) && to < -1 {
+            // SAFETY: as above.
+            unsafe { call(libc::SYS_kill, -to as usize, signal as usize, 0, 0) };
+        }
     }
 
     /// Lets go of pages of this program's file: `madvise(2)`, MADV_DONTNEED. What is needed again
@@ -167,8 +174,7 @@ mod bare {
     pub(super) fn let_go(start: usize, length: usize) {
         let advice = libc::MADV_DONTNEED as usize;
         // SAFETY: the range is a whole segment of this program's file that is mapped privately
-        // and never written: the next access reads the same bytes from the file. A length of 0
-        // is nothing.
+        // and never written: the next access reads the same bytes from the file.
         unsafe { call(libc::SYS_madvise, start, length, advice, 0) };
     }
 
