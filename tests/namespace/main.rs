@@ -35,6 +35,7 @@ mod secrets;
 mod signals;
 mod status;
 mod stopping;
+mod storm;
 mod subreaper;
 mod unmounting;
 mod voice;
