@@ -40,6 +40,7 @@ mod signals;
 mod starting;
 mod status;
 mod stopping;
+mod storm;
 mod subreaper;
 mod unmounting;
 mod voice;

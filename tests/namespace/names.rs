@@ -6,7 +6,7 @@ use crate::util::{Ended, eventually, run, start};
 use std::process::Command;
 
 /// The agent as PID 1, called by `name`.
-fn named(sandbox: &Sandbox, name: &str, arguments: &[&str]) -> Command {
+pub(crate) fn named(sandbox: &Sandbox, name: &str, arguments: &[&str]) -> Command {
     let line = format!("exec -a {name} agent \"$@\"");
     let mut all = vec!["bash", "-c", &line, "bash"];
     all.extend(arguments);
