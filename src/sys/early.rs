@@ -7,8 +7,8 @@
 //! something is to be decided, said or stopped, with the stack as the kernel left it; the init
 //! then takes over what has [`begun`]. Where COMMAND just ends and leaves nobody, it never does.
 //!
-//! Whatever isn't exactly that (options, a boot, a terminal, not PID 1, a command that cannot be
-//! executed) starts as if this file weren't there.
+//! Whatever isn't exactly that (options, a boot, a terminal, sockets handed over, not PID 1, a command that
+//! cannot be executed) starts as if this file weren't there.
 //!
 //! Nothing here may call the C library; [`start`](super::start) says what that means.
 #![allow(unsafe_code)]
@@ -69,7 +69,7 @@ unsafe extern "C" fn early(stack: *const usize) {
         let arguments = stack.add(1).cast::<*const c_char>();
         let environment = arguments.add(*stack + 1);
         let Some(command) = command_in(arguments) else { return };
-        if !alone() {
+        if !alone() || hands_over(environment) {
             return;
         }
         let mask = bare::set_mask(signals::ALL);
@@ -78,6 +78,8 @@ unsafe extern "C" fn early(stack: *const usize) {
             bare::set_mask(mask);
             return;
         };
+        // What somebody passed through is the child's, and whoever waits for its end waits for all.
+        bare::call(libc::SYS_close_range, 3, u32::MAX as usize, 0, 0, 0);
         bare::call(libc::SYS_chdir, c"/".as_ptr() as usize, 0, 0, 0, 0);
         let kills = kills::so_far();
         let woken = supervise(pid, kills != NOT_COUNTED, environment);
@@ -163,6 +165,26 @@ unsafe fn alone() -> bool {
         }
         let place = terminal.as_mut_ptr() as usize;
         open && bare::call(libc::SYS_ioctl, 0, libc::TCGETS as usize, place, 0, 0) < 0
+    }
+}
+
+/// Has the child to get something that takes more: its own number in LISTEN_PID, or SIGCHLD ignored, as
+/// this process was started?
+#[inline(always)]
+unsafe fn hands_over(mut environment: *const *const c_char) -> bool {
+    let mut action = MaybeUninit::<[usize; 8]>::uninit();
+    // SAFETY: the list ends with a null pointer, each entry with NUL. The call writes the kernel's
+    // `struct sigaction`, which is smaller; its first word is the handler.
+    unsafe {
+        let place = action.as_mut_ptr() as usize;
+        let size = size_of::<u64>();
+        bare::call(libc::SYS_rt_sigaction, libc::SIGCHLD as usize, 0, place, size, 0);
+        let mut found = action.as_ptr().cast::<usize>().read() == libc::SIG_IGN;
+        while !(*environment).is_null() {
+            found |= bare::behind_prefix(*environment, c"LISTEN_PID=".as_ptr()).is_some();
+            environment = environment.add(1);
+        }
+        found
     }
 }
 
