@@ -190,28 +190,40 @@ fn of_the_terminal(signal: i32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::init::options::{Duties, Options};
+    use crate::init::options::{Name, Parsed, parse};
     use crate::init::reap::Reaper;
     use crate::init::report::Report;
+    use crate::sys::quiet::Plain;
     use crate::sys::signals::Ignored;
     use nix::sys::signal::SigSet;
 
     #[test]
-    fn what_begins_before_anybody_asks_does_what_is_done_by_default() {
-        let init = Init {
-            report: Report::new(false, Duties::default().verbosity),
-            options: Options::default(),
-            mask: SigSet::empty(),
-            reaper: Reaper::default(),
-            first: true,
-            mounts: Vec::new(),
-            asked: None,
-            ignored: Ignored::default(),
-            lent: false,
-            begun: None,
-        };
-        for kills in [false, true] {
-            assert_eq!(Quiet::of_early(7, kills), init.quiet(7, kills));
+    fn what_begins_before_anybody_reads_the_command_line_does_what_that_asks_for() {
+        let own = Plain { group: true, stops: true };
+        let others = Plain { group: false, stops: false };
+        for (name, arguments, duties) in [
+            (Name::Agent, ["--no-boot", "--", "true"], own),
+            (Name::Tini, ["--", "true", ""], others),
+            (Name::Catatonit, ["--", "true", ""], others),
+        ] {
+            let Parsed::Run(options) = parse(name, arguments.map(Into::into).into()) else {
+                panic!("{name:?}")
+            };
+            let init = Init {
+                report: Report::new(false, options.duties.verbosity),
+                options,
+                mask: SigSet::empty(),
+                reaper: Reaper::default(),
+                first: true,
+                mounts: Vec::new(),
+                asked: None,
+                ignored: Ignored::default(),
+                lent: false,
+                begun: None,
+            };
+            for kills in [false, true] {
+                assert_eq!(Quiet::of_early(7, duties, kills), init.quiet(7, kills), "{name:?}");
+            }
         }
     }
 }

@@ -16,9 +16,10 @@
 #[cfg(all(target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod entry;
 mod kills;
+mod plain;
 
 use super::memory::{self, SEGMENTS};
-use super::quiet::{self, Quiet, Woken};
+use super::quiet::{self, Plain, Quiet, Woken};
 use super::start::{self, Program};
 use super::{bare, signals};
 use nix::sys::signal::SigSet;
@@ -68,12 +69,13 @@ unsafe extern "C" fn early(stack: *const usize) {
     unsafe {
         let arguments = stack.add(1).cast::<*const c_char>();
         let environment = arguments.add(*stack + 1);
-        let Some(command) = command_in(arguments) else { return };
-        if !alone() || hands_over(environment) {
+        let Some(plain) = plain::asked_for(arguments, environment) else { return };
+        if !alone() || ignores_children() {
             return;
         }
         let mask = bare::set_mask(signals::ALL);
-        let program = Program { arguments: command, environment, mask, failed: Cell::new(false) };
+        let program =
+            Program { arguments: plain.command, environment, mask, failed: Cell::new(false) };
         let Some(pid) = start::start(&program) else {
             bare::set_mask(mask);
             return;
@@ -82,7 +84,7 @@ unsafe extern "C" fn early(stack: *const usize) {
         bare::call(libc::SYS_close_range, 3, u32::MAX as usize, 0, 0, 0);
         bare::call(libc::SYS_chdir, c"/".as_ptr() as usize, 0, 0, 0, 0);
         let kills = kills::so_far();
-        let woken = supervise(pid, kills != NOT_COUNTED, environment);
+        let woken = supervise(pid, plain.duties, kills != NOT_COUNTED, environment);
         MASK.store(mask, Relaxed);
         KILLS.store(kills, Relaxed);
         WOKEN.0.store(woken.0, Relaxed);
@@ -93,12 +95,17 @@ unsafe extern "C" fn early(stack: *const usize) {
 
 /// Until something wants a decision. The end of COMMAND, where nobody is left, is the end of this process.
 #[inline(always)]
-unsafe fn supervise(pid: i32, kills: bool, environment: *const *const c_char) -> (i32, i32) {
+unsafe fn supervise(
+    pid: i32,
+    duties: Plain,
+    kills: bool,
+    environment: *const *const c_char,
+) -> (i32, i32) {
     let mut place = MaybeUninit::<Quiet>::uninit();
     let mut program = MaybeUninit::<[(usize, usize); SEGMENTS]>::uninit();
     // SAFETY: both are filled before they are used; `environment` is the caller's.
     let (quiet, program) = unsafe {
-        quiet::plain(place.as_mut_ptr(), pid, kills);
+        quiet::plain(place.as_mut_ptr(), pid, duties, kills);
         let (headers, count) = headers_behind(environment);
         memory::find_segments(headers, count, program.as_mut_ptr().cast());
         (place.assume_init_ref(), program.assume_init_ref())
@@ -124,31 +131,6 @@ unsafe fn supervise(pid: i32, kills: bool, environment: *const *const c_char) ->
     }
 }
 
-/// The command of `agent init --no-boot [--] COMMAND [ARGUMENT…]`.
-#[inline(always)]
-unsafe fn command_in(arguments: *const *const c_char) -> Option<*const *const c_char> {
-    // SAFETY: the list ends with a null pointer, and nothing behind that is read.
-    unsafe {
-        if (*arguments).is_null()
-            || !is(*arguments.add(1), c"init".as_ptr())
-            || !is(*arguments.add(2), c"--no-boot".as_ptr())
-        {
-            return None;
-        }
-        // By the name of another init this would be something else.
-        if !is_named_agent(*arguments) {
-            return None;
-        }
-        let mut command = arguments.add(3);
-        if is(*command, c"--".as_ptr()) {
-            command = command.add(1);
-        } else if (*command).is_null() || bare::at(*command, 0) == b'-' {
-            return None;
-        }
-        (!(*command).is_null()).then_some(command)
-    }
-}
-
 /// Is this PID 1, with three standard descriptors, and without a terminal?
 #[inline(always)]
 unsafe fn alone() -> bool {
@@ -156,68 +138,32 @@ unsafe fn alone() -> bool {
     // SAFETY: the calls take integers, and the last one writes a `struct termios`, which is
     // smaller.
     unsafe {
-        let mut open = bare::call(libc::SYS_getpid, 0, 0, 0, 0, 0) == 1;
+        if bare::call(libc::SYS_getpid, 0, 0, 0, 0, 0) != 1 {
+            return false;
+        }
         let mut descriptor = 0;
         while descriptor < 3 {
-            let flags = bare::call(libc::SYS_fcntl, descriptor, libc::F_GETFD as usize, 0, 0, 0);
-            open = open && flags >= 0;
+            if bare::call(libc::SYS_fcntl, descriptor, libc::F_GETFD as usize, 0, 0, 0) < 0 {
+                return false;
+            }
             descriptor += 1;
         }
         let place = terminal.as_mut_ptr() as usize;
-        open && bare::call(libc::SYS_ioctl, 0, libc::TCGETS as usize, place, 0, 0) < 0
+        bare::call(libc::SYS_ioctl, 0, libc::TCGETS as usize, place, 0, 0) < 0
     }
 }
 
-/// Has the child to get something that takes more: its own number in LISTEN_PID, or SIGCHLD ignored, as
-/// this process was started?
+/// Was this process started with SIGCHLD ignored? The child is to ignore it, and this process not.
 #[inline(always)]
-unsafe fn hands_over(mut environment: *const *const c_char) -> bool {
+unsafe fn ignores_children() -> bool {
     let mut action = MaybeUninit::<[usize; 8]>::uninit();
-    // SAFETY: the list ends with a null pointer, each entry with NUL. The call writes the kernel's
-    // `struct sigaction`, which is smaller; its first word is the handler.
+    let (place, size) = (action.as_mut_ptr() as usize, size_of::<u64>());
+    // SAFETY: the call writes the kernel's `struct sigaction`, which is smaller; its first word is
+    // the handler.
     unsafe {
-        let place = action.as_mut_ptr() as usize;
-        let size = size_of::<u64>();
-        bare::call(libc::SYS_rt_sigaction, libc::SIGCHLD as usize, 0, place, size, 0);
-        let mut found = action.as_ptr().cast::<usize>().read() == libc::SIG_IGN;
-        while !(*environment).is_null() {
-            found |= bare::behind_prefix(*environment, c"LISTEN_PID=".as_ptr()).is_some();
-            environment = environment.add(1);
-        }
-        found
+        bare::call(libc::SYS_rt_sigaction, libc::SIGCHLD as usize, 0, place, size, 0) == 0
+            && action.as_ptr().cast::<usize>().read() == libc::SIG_IGN
     }
-}
-
-/// Is the last part of this path `agent`?
-#[inline(always)]
-unsafe fn is_named_agent(path: *const c_char) -> bool {
-    let (mut name, mut next) = (path, path);
-    // SAFETY: the path ends with NUL.
-    unsafe {
-        while bare::at(next, 0) != 0 {
-            next = next.add(1);
-            if bare::at(next, 0) != 0 && bare::at(next.sub(1), 0) == b'/' {
-                name = next;
-            }
-        }
-        is(name, c"agent".as_ptr())
-    }
-}
-
-/// Is it this word? A null pointer is none.
-#[inline(always)]
-unsafe fn is(text: *const c_char, word: *const c_char) -> bool {
-    let mut place = 0;
-    // SAFETY: both end with NUL, and the first difference ends the comparison.
-    unsafe {
-        while !text.is_null() && bare::at(text, place) == bare::at(word, place) {
-            if bare::at(word, place) == 0 {
-                return true;
-            }
-            place += 1;
-        }
-    }
-    false
 }
 
 /// The program's headers, out of the auxiliary vector, which lies behind the environment.

@@ -68,10 +68,10 @@ impl Quiet {
     /// What is done for the child `pid` before anybody has read what is wished: that is nothing
     /// but a start of it ([`early`](super::early)).
     #[cfg(test)]
-    pub(crate) fn of_early(pid: i32, kills: bool) -> Self {
+    pub(crate) fn of_early(pid: i32, duties: Plain, kills: bool) -> Self {
         let mut quiet = Self { to: 0, awaited: 0, kills: false, routes: [DROP; SIGNALS] };
         // SAFETY: there is room for one.
-        unsafe { plain(&raw mut quiet, pid, kills) };
+        unsafe { plain(&raw mut quiet, pid, duties, kills) };
         quiet
     }
 
@@ -95,23 +95,31 @@ pub(super) fn woken(by: (i32, i32)) -> Woken {
     }
 }
 
-/// What an init of nobody's wishes does for the child `pid`, whose group gets the signals: the duties by default,
-/// without the C library.
+/// How an init that nobody has wished anything of stands to its child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plain {
+    /// Its group gets the signals, or it alone.
+    pub group: bool,
+    /// TERM begins a stop that somebody decides on, or is sent on like the others.
+    pub stops: bool,
+}
+
+/// What such an init does for its child `pid`, without the C library.
 ///
 /// # Safety
 /// `place` has room for one.
 #[inline(always)]
-pub(super) unsafe fn plain(place: *mut Quiet, pid: i32, kills: bool) {
+pub(super) unsafe fn plain(place: *mut Quiet, pid: i32, duties: Plain, kills: bool) {
     let mut signal = 0;
     // SAFETY: the caller's promise; each field is written.
     unsafe {
-        (&raw mut (*place).to).write_volatile(-pid);
+        (&raw mut (*place).to).write_volatile(if duties.group { -pid } else { pid });
         (&raw mut (*place).awaited).write_volatile(pid);
         (&raw mut (*place).kills).write_volatile(kills);
         while signal < SIGNALS {
             let route = match signal as i32 {
                 0 | libc::SIGTTIN | libc::SIGTTOU => DROP,
-                libc::SIGTERM => WAKE,
+                libc::SIGTERM if duties.stops => WAKE,
                 other => other as u8,
             };
             (&raw mut (*place).routes).cast::<u8>().add(signal).write_volatile(route);

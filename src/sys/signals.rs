@@ -131,10 +131,14 @@ fn take(set: u64, limit: *const libc::timespec) -> Option<i32> {
 }
 
 /// Sends signal number `signal` to `pid`, or to the group `-pid` (`kill(2)`).
-/// Somebody who is gone is no error; real-time signals are allowed.
+/// Somebody who is gone is no error; real-time signals are allowed. A leader who has left its
+/// group empty gets the group's signals.
 pub fn send(pid: i32, signal: i32) {
     // SAFETY: kill(2) takes two integers and touches no memory of ours.
-    let _ = unsafe { libc::kill(pid, signal) };
+    let kill = |to| unsafe { libc::kill(to, signal) };
+    if kill(pid) != 0 && pid < -1 && Errno::last() == Errno::ESRCH {
+        kill(-pid);
+    }
 }
 
 /// Sends stop signal `signal` to this process's whole group, and stops with it until somebody

@@ -178,3 +178,23 @@ fn a_status_is_not_lost_where_the_agent_is_started_with_sigchld_ignored() {
     let otherwise = run(sandbox.pid1(&[&agent[..], &tells].concat())).expect(0).stdout;
     assert_ne!(with, otherwise);
 }
+
+/// A leader can leave for the group of its child; its own is empty then.
+#[test]
+fn a_workload_that_left_its_group_gets_its_signals_all_the_same() {
+    if !Path::new("/usr/bin/perl").exists() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let perl = r#"my $c = fork(); if (!$c) { setpgrp(0, 0); sleep 300 }
+        select(undef, undef, undef, 0.05) until getpgrp($c) == $c; setpgrp(0, $c);
+        $SIG{USR1} = sub { exit 12 }; open(F, ">/mnt/out/up"); print F "up"; close F; sleep 1 while 1;"#;
+    sandbox.put_out("leaving.pl", perl);
+    for option in ["--quiet", "--verbose"] {
+        sandbox.put_out("up", "");
+        let mut life = sandbox.start(&["--no-boot", option], "exec perl /mnt/out/leaving.pl");
+        life.reaches(&sandbox, "up");
+        life.signal(10);
+        life.end().expect(12);
+    }
+}

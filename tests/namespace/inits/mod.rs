@@ -182,6 +182,12 @@ impl Init {
     }
 }
 
+/// The agent as PID 1, called by `name` whatever its file's name is.
+pub(crate) fn named(sandbox: &Sandbox, name: &str, arguments: &[&str]) -> Command {
+    let line = format!("exec -a {name} agent \"$@\"");
+    sandbox.pid1(&[&["bash", "-c", &line, "bash"], arguments].concat())
+}
+
 /// Notes every signal that can be caught, each with the number it is known by: `parent 15`. Its
 /// child in the same process group does so too, so both show who is meant. 32 and 33 are the C
 /// library's own.
