@@ -25,6 +25,7 @@ mod supervise;
 mod unmount;
 mod workload;
 
+use crate::sys::early::{self, Begun};
 use crate::sys::{environ, privilege, signals};
 use boot::Booted;
 use handoff::Stand;
@@ -50,6 +51,8 @@ struct Init {
     report: Report,
     /// The signal mask that children get back.
     mask: SigSet,
+    /// This process was started with SIGCHLD ignored, and so is the workload.
+    children_ignored: bool,
     reaper: Reaper,
     /// Is this process PID 1 of its namespace?
     first: bool,
@@ -59,6 +62,8 @@ struct Init {
     asked: Option<Instant>,
     /// The terminal's foreground is lent to the workload.
     lent: bool,
+    /// The workload, where it runs already.
+    begun: Option<Begun>,
 }
 
 /// An init, called by `name`: `arguments` are those behind it (and behind the word `init`).
@@ -76,12 +81,28 @@ pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
         }
     };
     let report = Report::new(options.json, options.duties.verbosity);
-    match signals::block_all() {
-        Ok(mask) => {
+    let begun = early::begun();
+    let signals = begun
+        .map_or_else(signals::block_all, |b| Ok(b.mask))
+        .and_then(|mask| Ok((mask, signals::hear_of_children()?)));
+    match signals {
+        Ok((mask, children_ignored)) => {
             let first = std::process::id() == 1;
             let reaper = Reaper::default();
             let mounts = Vec::new();
-            Init { options, report, mask, reaper, first, mounts, asked: None, lent: false }.run()
+            Init {
+                options,
+                report,
+                mask,
+                children_ignored,
+                reaper,
+                first,
+                mounts,
+                asked: None,
+                lent: false,
+                begun,
+            }
+            .run()
         }
         Err(e) => {
             report.error(&format!("signals cannot be blocked: {e}"));

@@ -27,11 +27,17 @@ impl Init {
     /// hangs in the kernel and is given up.
     pub(super) fn supervise(&mut self, pid: i32, stand: &Stand) -> u8 {
         let mut stop = Stopping::default();
-        let mut watch = MemoryWatch::new();
+        let begun = self.begun.take();
+        let mut watch = MemoryWatch::new(begun.and_then(|b| b.kills));
+        let mut woken = begun.map(|b| b.woken);
         let quiet = self.quiet(pid, watch.sees());
         loop {
             let wait = stop.kill_at.map(|at| at.saturating_duration_since(Instant::now()));
-            match self.next(wait, Some(&quiet)) {
+            let next = match woken.take() {
+                Some(woken) => Some(self.answer(woken)),
+                None => self.next(wait, Some(&quiet)),
+            };
+            match next {
                 Some(libc::SIGCHLD) => {
                     if let Some(killed) = self.reaper.take_killed() {
                         watch.tell(killed, pid, self.report);
@@ -45,6 +51,9 @@ impl Init {
                 }
                 Some(signal) if self.route(signal) == Route::Drop => {}
                 Some(signal) => self.forward(signal, pid, &mut stop, stand),
+                // Disturbed, not over: whoever was stopped or traced and goes on finds its wait
+                // interrupted (signal(7)).
+                None if stop.kill_at.is_none_or(|at| Instant::now() < at) => {}
                 None if stop.kills == MAX_KILLS => return KILLED,
                 None => {
                     if stop.kills == 0 {
@@ -69,18 +78,20 @@ impl Init {
             Some(quiet) if wait.is_none() && !self.reaper.tells() => Some(quiet.keep()),
             _ => signals::next(wait).map(Woken::Signal),
         };
-        match woken? {
-            Woken::Signal(libc::SIGCHLD) => {
-                self.reaper.reap();
-                Some(libc::SIGCHLD)
-            }
-            Woken::Signal(signal) => Some(signal),
+        woken.map(|woken| self.answer(woken))
+    }
+
+    /// The signal that this stands for; where children have ended, they are reaped.
+    fn answer(&mut self, woken: Woken) -> i32 {
+        match woken {
+            Woken::Signal(libc::SIGCHLD) => self.reaper.reap(),
+            Woken::Signal(signal) => return signal,
             Woken::Child(child) => {
                 self.reaper.take(child);
                 self.reaper.reap();
-                Some(libc::SIGCHLD)
             }
         }
+        libc::SIGCHLD
     }
 
     /// What is done for the workload `pid` without thinking.
@@ -128,7 +139,7 @@ impl Init {
         }
         // Whoever stopped this process from its terminal waits for it to stop.
         if duties.session && sent == Some(libc::SIGSTOP) && received != libc::SIGSTOP {
-            signals::send(0, libc::SIGSTOP);
+            signals::send(me(), libc::SIGSTOP);
         }
     }
 }
@@ -156,8 +167,40 @@ impl Stopping {
     }
 }
 
-/// Signals that the kernel sends to PID 1 for what PID 1 itself did: writing to a closed
-/// pipe, and touching the terminal from the background.
+/// Signals that the kernel sends to PID 1 for what its own process group did: touching the
+/// terminal from the background.
 fn ours(signal: i32) -> bool {
-    matches!(signal, libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU)
+    matches!(signal, libc::SIGTTIN | libc::SIGTTOU)
+}
+
+fn me() -> i32 {
+    i32::try_from(std::process::id()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::init::options::{Duties, Options};
+    use crate::init::reap::Reaper;
+    use crate::init::report::Report;
+    use nix::sys::signal::SigSet;
+
+    #[test]
+    fn what_begins_before_anybody_asks_does_what_is_done_by_default() {
+        let init = Init {
+            report: Report::new(false, Duties::default().verbosity),
+            options: Options::default(),
+            mask: SigSet::empty(),
+            reaper: Reaper::default(),
+            first: true,
+            mounts: Vec::new(),
+            asked: None,
+            children_ignored: false,
+            lent: false,
+            begun: None,
+        };
+        for kills in [false, true] {
+            assert_eq!(Quiet::of_early(7, kills), init.quiet(7, kills));
+        }
+    }
 }

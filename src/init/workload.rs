@@ -5,10 +5,10 @@ use super::boot::pid_of;
 use super::handoff::Stand;
 use crate::sys::quiet::{Quiet, Route};
 use crate::sys::users::Credentials;
-use crate::sys::{signals, spawn, terminal};
+use crate::sys::{signals, spawn, start, terminal};
 use nix::unistd::Gid;
 use std::ffi::CString;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::process::Command;
 
@@ -88,6 +88,22 @@ impl Init {
     }
 
     fn start_workload(&mut self, stand: &Stand) -> io::Result<i32> {
+        if let Some(begun) = self.begun {
+            self.reaper.wait_for(begun.pid);
+            return Ok(begun.pid);
+        }
+        let on_terminal = terminal::attached();
+        let session = self.options.duties.session;
+        let plain = stand.variables.is_empty() && stand.become_user.is_none();
+        if plain
+            && !on_terminal
+            && !session
+            && self.mounts.is_empty()
+            && let Some(pid) = start::plainly(&self.options.command, &self.mask)
+        {
+            self.reaper.wait_for(pid);
+            return Ok(pid);
+        }
         let Some((program, arguments)) = self.options.command.split_first() else {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         };
@@ -101,8 +117,7 @@ impl Init {
             gid: *gid,
             groups: groups.iter().map(|g| Gid::from_raw(*g)).collect(),
         });
-        let session = self.options.duties.session;
-        if session && io::stdin().is_terminal() {
+        if session && terminal::attached() {
             terminal::give_up();
         }
         self.lent = !session && terminal::is_all_ours();
@@ -113,6 +128,7 @@ impl Init {
             credentials,
             parent_death: None,
             mask: Some(self.mask),
+            children_ignored: self.children_ignored,
             directory: self.working_directory(),
         };
         spawn::prepare(&mut command, setup);

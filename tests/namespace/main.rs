@@ -41,4 +41,5 @@ mod status;
 mod stopping;
 mod subreaper;
 mod unmounting;
+mod voice;
 mod volume;
