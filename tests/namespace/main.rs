@@ -20,6 +20,7 @@ mod sandbox;
 mod config_sources;
 mod environment;
 mod health;
+mod idle;
 mod interrupted;
 mod machine;
 mod names;
