@@ -13,9 +13,10 @@ pub(super) struct MemoryWatch {
 }
 
 impl MemoryWatch {
-    pub(super) fn new() -> Self {
+    /// `seen` is how many it had killed before, where that is known already.
+    pub(super) fn new(seen: Option<u64>) -> Self {
         let memory = Memory::own();
-        let seen = memory.as_ref().and_then(Memory::kills).unwrap_or(0);
+        let seen = seen.or_else(|| memory.as_ref()?.kills()).unwrap_or(0);
         Self { memory, seen, ours: false }
     }
 

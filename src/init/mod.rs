@@ -15,6 +15,7 @@
 mod boot;
 pub mod handoff;
 mod helper;
+mod job;
 mod memory_watch;
 mod options;
 pub mod reap;
@@ -24,6 +25,7 @@ mod supervise;
 mod unmount;
 mod workload;
 
+use crate::sys::early::{self, Begun};
 use crate::sys::{environ, privilege, signals};
 use boot::Booted;
 use handoff::Stand;
@@ -58,6 +60,10 @@ struct Init {
     mounts: Vec<PathBuf>,
     /// When a stop was asked for.
     asked: Option<Instant>,
+    /// The terminal's foreground is lent to the workload.
+    lent: bool,
+    /// The workload, where it runs already.
+    begun: Option<Begun>,
 }
 
 /// An init, called by `name`: `arguments` are those behind it (and behind the word `init`).
@@ -75,14 +81,28 @@ pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
         }
     };
     let report = Report::new(options.json, options.duties.verbosity);
-    let signals = signals::block_all().and_then(|mask| Ok((mask, signals::hear_of_children()?)));
+    let begun = early::begun();
+    let signals = begun
+        .map_or_else(signals::block_all, |b| Ok(b.mask))
+        .and_then(|mask| Ok((mask, signals::hear_of_children()?)));
     match signals {
         Ok((mask, children_ignored)) => {
             let first = std::process::id() == 1;
             let reaper = Reaper::default();
             let mounts = Vec::new();
-            Init { options, report, mask, children_ignored, reaper, first, mounts, asked: None }
-                .run()
+            Init {
+                options,
+                report,
+                mask,
+                children_ignored,
+                reaper,
+                first,
+                mounts,
+                asked: None,
+                lent: false,
+                begun,
+            }
+            .run()
         }
         Err(e) => {
             report.error(&format!("signals cannot be blocked: {e}"));

@@ -8,8 +8,7 @@ use super::memory_watch::MemoryWatch;
 use super::options::Target;
 use crate::config::value::human;
 use crate::sys::quiet::{Quiet, Route, Woken};
-use crate::sys::{signals, terminal};
-use std::io::{self, IsTerminal};
+use crate::sys::signals;
 use std::time::{Duration, Instant};
 
 /// Exit status of a workload that SIGKILL ended, or should have.
@@ -28,11 +27,17 @@ impl Init {
     /// hangs in the kernel and is given up.
     pub(super) fn supervise(&mut self, pid: i32, stand: &Stand) -> u8 {
         let mut stop = Stopping::default();
-        let mut watch = MemoryWatch::new();
+        let begun = self.begun.take();
+        let mut watch = MemoryWatch::new(begun.and_then(|b| b.kills));
+        let mut woken = begun.map(|b| b.woken);
         let quiet = self.quiet(pid, watch.sees());
         loop {
             let wait = stop.kill_at.map(|at| at.saturating_duration_since(Instant::now()));
-            match self.next(wait, Some(&quiet)) {
+            let next = match woken.take() {
+                Some(woken) => Some(self.answer(woken)),
+                None => self.next(wait, Some(&quiet)),
+            };
+            match next {
                 Some(libc::SIGCHLD) => {
                     if let Some(killed) = self.reaper.take_killed() {
                         watch.tell(killed, pid, self.report);
@@ -73,18 +78,20 @@ impl Init {
             Some(quiet) if wait.is_none() && !self.reaper.tells() => Some(quiet.keep()),
             _ => signals::next(wait).map(Woken::Signal),
         };
-        match woken? {
-            Woken::Signal(libc::SIGCHLD) => {
-                self.reaper.reap();
-                Some(libc::SIGCHLD)
-            }
-            Woken::Signal(signal) => Some(signal),
+        woken.map(|woken| self.answer(woken))
+    }
+
+    /// The signal that this stands for; where children have ended, they are reaped.
+    fn answer(&mut self, woken: Woken) -> i32 {
+        match woken {
+            Woken::Signal(libc::SIGCHLD) => self.reaper.reap(),
+            Woken::Signal(signal) => return signal,
             Woken::Child(child) => {
                 self.reaper.take(child);
                 self.reaper.reap();
-                Some(libc::SIGCHLD)
             }
         }
+        libc::SIGCHLD
     }
 
     /// What is done for the workload `pid` without thinking.
@@ -104,13 +111,14 @@ impl Init {
         match duties.rewritten(signal) {
             None => Route::Drop,
             _ if ours(signal) && !duties.session => Route::Drop,
-            _ if stop => Route::Wake,
+            _ if stop || (signal == libc::SIGCONT && !self.first) => Route::Wake,
             Some(libc::SIGSTOP) if duties.session && signal != libc::SIGSTOP => Route::Wake,
             Some(other) => Route::Send(other),
         }
     }
 
     fn forward(&mut self, received: i32, pid: i32, stop: &mut Stopping, stand: &Stand) {
+        let continued = received == libc::SIGCONT && self.continued(pid);
         let duties = &self.options.duties;
         let sent = duties.rewritten(received);
         if self.report.names_each() {
@@ -118,7 +126,8 @@ impl Init {
                 sent.map_or("dropped".into(), |s| format!("sent on as {}", signals::name(s)));
             self.report.info(&format!("received {}: {what}", signals::name(received)));
         }
-        let to = self.receiver(pid);
+        // The terminal stops a whole job, so a whole job goes on.
+        let to = if continued { -pid } else { self.receiver(pid) };
         if let Some(signal) = sent {
             signals::send(to, signal);
         }
@@ -131,26 +140,6 @@ impl Init {
         // Whoever stopped this process from its terminal waits for it to stop.
         if duties.session && sent == Some(libc::SIGSTOP) && received != libc::SIGSTOP {
             signals::send(me(), libc::SIGSTOP);
-        }
-    }
-
-    /// The workload was stopped, from the terminal or by asking for it. Where a shell started
-    /// this process as its job, that shell must see the job stop: the terminal is taken back
-    /// and this process stops too; when it is continued, so is the workload. PID 1 is nobody's
-    /// job: the workload stays stopped until somebody sends CONT, which is forwarded.
-    fn follow_stop(&self, pid: i32, signal: i32) {
-        let on_terminal = io::stdin().is_terminal();
-        let by_job_control = matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
-        if self.first || !(on_terminal || by_job_control) {
-            return;
-        }
-        if on_terminal {
-            terminal::take_foreground();
-        }
-        // Nothing but CONT is answered from here on; it is then forwarded like every signal.
-        signals::send(me(), libc::SIGSTOP);
-        if on_terminal {
-            terminal::give_foreground(pid);
         }
     }
 }
@@ -186,4 +175,44 @@ fn ours(signal: i32) -> bool {
 
 fn me() -> i32 {
     i32::try_from(std::process::id()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::init::options::{Name, Parsed, parse};
+    use crate::init::reap::Reaper;
+    use crate::init::report::Report;
+    use crate::sys::quiet::Plain;
+    use nix::sys::signal::SigSet;
+
+    #[test]
+    fn what_begins_before_anybody_reads_the_command_line_does_what_that_asks_for() {
+        let own = Plain { group: true, stops: true };
+        let others = Plain { group: false, stops: false };
+        for (name, arguments, duties) in [
+            (Name::Agent, ["--no-boot", "--", "true"], own),
+            (Name::Tini, ["--", "true", ""], others),
+            (Name::Catatonit, ["--", "true", ""], others),
+        ] {
+            let Parsed::Run(options) = parse(name, arguments.map(Into::into).into()) else {
+                panic!("{name:?}")
+            };
+            let init = Init {
+                report: Report::new(false, options.duties.verbosity),
+                options,
+                mask: SigSet::empty(),
+                reaper: Reaper::default(),
+                first: true,
+                mounts: Vec::new(),
+                asked: None,
+                children_ignored: false,
+                lent: false,
+                begun: None,
+            };
+            for kills in [false, true] {
+                assert_eq!(Quiet::of_early(7, duties, kills), init.quiet(7, kills), "{name:?}");
+            }
+        }
+    }
 }

@@ -5,10 +5,10 @@ use super::boot::pid_of;
 use super::handoff::Stand;
 use crate::sys::quiet::{Quiet, Route};
 use crate::sys::users::Credentials;
-use crate::sys::{signals, spawn, terminal};
+use crate::sys::{signals, spawn, start, terminal};
 use nix::unistd::Gid;
 use std::ffi::CString;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::process::Command;
 
@@ -28,6 +28,7 @@ impl Init {
         let pid = match self.start_workload(stand) {
             Ok(pid) => pid,
             Err(e) => {
+                self.take_terminal_back();
                 let name = self.options.command.first().cloned().unwrap_or_default();
                 let nowhere = e.kind() == io::ErrorKind::NotFound || self.is_nowhere(stand);
                 let usual = if nowhere { NOT_FOUND } else { NOT_EXECUTABLE };
@@ -40,9 +41,7 @@ impl Init {
         };
         self.leave_directory();
         let status = self.supervise(pid, stand);
-        if io::stdin().is_terminal() {
-            terminal::take_foreground();
-        }
+        self.take_terminal_back();
         if self.options.duties.drop_in && !self.first {
             self.leave_leftovers(pid);
         } else {
@@ -89,6 +88,22 @@ impl Init {
     }
 
     fn start_workload(&mut self, stand: &Stand) -> io::Result<i32> {
+        if let Some(begun) = self.begun {
+            self.reaper.wait_for(begun.pid);
+            return Ok(begun.pid);
+        }
+        let on_terminal = terminal::attached();
+        let session = self.options.duties.session;
+        let plain = stand.variables.is_empty() && stand.become_user.is_none();
+        if plain
+            && !on_terminal
+            && !session
+            && self.mounts.is_empty()
+            && let Some(pid) = start::plainly(&self.options.command, &self.mask)
+        {
+            self.reaper.wait_for(pid);
+            return Ok(pid);
+        }
         let Some((program, arguments)) = self.options.command.split_first() else {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         };
@@ -102,15 +117,14 @@ impl Init {
             gid: *gid,
             groups: groups.iter().map(|g| Gid::from_raw(*g)).collect(),
         });
-        let on_terminal = io::stdin().is_terminal();
-        let session = self.options.duties.session;
-        if session && on_terminal {
+        if session && terminal::attached() {
             terminal::give_up();
         }
+        self.lent = !session && terminal::is_all_ours();
         let setup = spawn::Setup {
             own_group: true,
             own_session: session,
-            foreground: on_terminal && !session,
+            foreground: self.lent,
             credentials,
             parent_death: None,
             mask: Some(self.mask),

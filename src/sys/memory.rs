@@ -5,15 +5,19 @@
 //! `madvise(2)`, MADV_DONTNEED; [`quiet`](super::quiet) does it.
 #![allow(unsafe_code)]
 
+use super::bare;
+
 /// Makes the pages that hold addresses `from` to `to` of this program a mapping of their own, by
 /// an advice that the neighbours don't have (MADV_RANDOM). What the kernel maps around a page that
 /// is asked for ends at the mapping's borders, so they come back without their neighbourhood.
-pub fn keep_apart((from, to): (usize, usize)) {
+#[inline(always)]
+pub(super) fn keep_apart((from, to): (usize, usize)) {
     let start = from & !(PAGE - 1);
-    let length = to.next_multiple_of(PAGE) - start;
+    let length = (to.wrapping_add(PAGE - 1) & !(PAGE - 1)).wrapping_sub(start);
+    let advice = libc::MADV_RANDOM as usize;
     // SAFETY: an advice of how pages are read; their content and protection stay.
     unsafe {
-        libc::madvise(start as *mut libc::c_void, length, libc::MADV_RANDOM);
+        bare::call(libc::SYS_madvise, start, length, advice, 0, 0);
     }
 }
 
@@ -21,31 +25,61 @@ pub fn keep_apart((from, to): (usize, usize)) {
 /// refused, and more memory stays in use.
 const PAGE: usize = 4096;
 
+/// More read-only segments than a linker makes.
+pub(super) const SEGMENTS: usize = 8;
+
 /// Address and length of each loaded segment that is not writable, in whole pages that belong
 /// to no other segment. Those that are written are not among them, nor those that the dynamic
-/// relocation has written.
-pub fn read_only_segments() -> Vec<(usize, usize)> {
+/// relocation has written. What isn't needed of the array has the length 0.
+pub(super) fn read_only_segments() -> [(usize, usize); SEGMENTS] {
+    let mut found = [(0, 0); SEGMENTS];
     // SAFETY: getauxval(3) reads the vector that the kernel gave this process; AT_PHDR is the
     // address of AT_PHNUM program headers that stay mapped.
-    let headers: &[libc::Elf64_Phdr] = unsafe {
-        let at = libc::getauxval(libc::AT_PHDR) as *const libc::Elf64_Phdr;
-        let count = libc::getauxval(libc::AT_PHNUM) as usize;
-        if at.is_null() || count == 0 {
-            return Vec::new();
+    unsafe {
+        let headers = libc::getauxval(libc::AT_PHDR) as *const libc::Elf64_Phdr;
+        find_segments(headers, libc::getauxval(libc::AT_PHNUM) as usize, found.as_mut_ptr());
+    }
+    found
+}
+
+/// The same without the C library.
+///
+/// # Safety
+/// There are `count` headers, unless the pointer is null, and room for SEGMENTS.
+#[inline(always)]
+pub(super) unsafe fn find_segments(
+    headers: *const libc::Elf64_Phdr,
+    count: usize,
+    found: *mut (usize, usize),
+) {
+    let count = if headers.is_null() { 0 } else { count };
+    let (mut base, mut known, mut number, mut places) = (0usize, false, 0, 0);
+    // SAFETY: the caller's promise.
+    unsafe {
+        while number < count {
+            let header = headers.add(number);
+            if (*header).p_type == libc::PT_PHDR {
+                base = (headers as usize).wrapping_sub((*header).p_vaddr as usize);
+                known = true;
+            }
+            number += 1;
         }
-        std::slice::from_raw_parts(at, count)
-    };
-    let Some(own) = headers.iter().find(|h| h.p_type == libc::PT_PHDR) else {
-        return Vec::new();
-    };
-    let base = (headers.as_ptr() as usize).wrapping_sub(own.p_vaddr as usize);
-    headers
-        .iter()
-        .filter(|h| h.p_type == libc::PT_LOAD && h.p_flags & libc::PF_W == 0)
-        .map(|h| {
-            let start = base.wrapping_add(h.p_vaddr as usize) & !(PAGE - 1);
-            let end = (base.wrapping_add((h.p_vaddr + h.p_memsz) as usize)) & !(PAGE - 1);
-            (start, end.saturating_sub(start))
-        })
-        .collect()
+        number = 0;
+        while number < count && known && places < SEGMENTS {
+            let header = headers.add(number);
+            if (*header).p_type == libc::PT_LOAD && (*header).p_flags & libc::PF_W == 0 {
+                let from = base.wrapping_add((*header).p_vaddr as usize);
+                let to = from.wrapping_add((*header).p_memsz as usize);
+                let (start, end) = (from & !(PAGE - 1), to & !(PAGE - 1));
+                (&raw mut (*found.add(places)).0).write_volatile(start);
+                (&raw mut (*found.add(places)).1).write_volatile(end.wrapping_sub(start));
+                places += 1;
+            }
+            number += 1;
+        }
+        while places < SEGMENTS {
+            (&raw mut (*found.add(places)).1).write_volatile(0);
+            places += 1;
+        }
+    }
 }

@@ -9,9 +9,11 @@
 //! are never called. A static glibc that meets `passwd: files systemd` in
 //! nsswitch.conf loads a second C library and crashes; [`users`] reads the files.
 
+mod bare;
 pub mod beneath;
 pub mod cgroup;
 pub mod clock;
+pub mod early;
 pub mod environ;
 #[cfg(test)]
 pub mod fake;
@@ -29,6 +31,7 @@ pub mod quiet;
 pub mod replace;
 pub mod signals;
 pub mod spawn;
+pub mod start;
 pub mod terminal;
 pub mod trusted;
 pub mod users;

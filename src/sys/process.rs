@@ -161,6 +161,26 @@ pub fn of_status(pid: i32, status: i32) -> Option<Reaped> {
     }
 }
 
+/// Puts /dev/null where standard input, output or error are closed, as Rust's start does, so that
+/// no file that is opened later takes their place.
+pub fn open_standard() {
+    for fd in 0..=2 {
+        // SAFETY: integers, and a string that ends with NUL; the lowest free number is `fd`.
+        unsafe {
+            if libc::fcntl(fd, libc::F_GETFD) < 0 {
+                libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
+            }
+        }
+    }
+}
+
+/// Ends this process at once: nothing that was registered for its end is run (`_exit(2)`), and
+/// what stands in a buffer is lost.
+pub fn exit(status: u8) -> ! {
+    // SAFETY: the call takes an integer and doesn't return.
+    unsafe { libc::_exit(status.into()) }
+}
+
 /// Sends `signal` to every member of process group `group`; a group with nobody
 /// left in it is no error.
 ///

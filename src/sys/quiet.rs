@@ -6,7 +6,8 @@
 //! maps that much around a page that is asked for, `fault_around_bytes`).
 #![allow(unsafe_code)]
 
-use super::memory;
+use super::bare;
+use super::memory::{self, SEGMENTS};
 use super::process::{self, Reaped};
 
 /// Signals are 1 to 64 (`signal(7)`).
@@ -24,7 +25,7 @@ pub enum Route {
 }
 
 /// What is done without asking anybody.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quiet {
     /// Where signals go: a process, or the group `-pid`.
     to: i32,
@@ -35,9 +36,6 @@ pub struct Quiet {
     /// For each signal the one that is sent, [`DROP`] or [`WAKE`].
     routes: [u8; SIGNALS],
 }
-
-/// More read-only segments than a linker makes.
-const SEGMENTS: usize = 8;
 
 const DROP: u8 = 0;
 const WAKE: u8 = u8::MAX;
@@ -67,20 +65,65 @@ impl Quiet {
         Self { to, awaited, kills, routes }
     }
 
+    /// What is done for the child `pid` before anybody has read what is wished: that is nothing
+    /// but a start of it ([`early`](super::early)).
+    #[cfg(test)]
+    pub(crate) fn of_early(pid: i32, duties: Plain, kills: bool) -> Self {
+        let mut quiet = Self { to: 0, awaited: 0, kills: false, routes: [DROP; SIGNALS] };
+        // SAFETY: there is room for one.
+        unsafe { plain(&raw mut quiet, pid, duties, kills) };
+        quiet
+    }
+
     /// Keeps the quiet until something wants a decision. Every signal must be blocked
     /// ([`block_all`](super::signals::block_all)).
     pub fn keep(&self) -> Woken {
         memory::keep_apart(section());
         // Whatever runs between letting go and waiting would come back.
-        let mut program = [(0, 0); SEGMENTS];
-        for (place, found) in program.iter_mut().zip(memory::read_only_segments()) {
-            *place = found;
+        let program = memory::read_only_segments();
+        woken(wait(self, &program))
+    }
+}
+
+/// What [`wait`] returned.
+pub(super) fn woken(by: (i32, i32)) -> Woken {
+    match by {
+        (0, signal) => Woken::Signal(signal),
+        (pid, status) => {
+            process::of_status(pid, status).map_or(Woken::Signal(libc::SIGCHLD), Woken::Child)
         }
-        match wait(self, &program) {
-            (0, signal) => Woken::Signal(signal),
-            (pid, status) => {
-                process::of_status(pid, status).map_or(Woken::Signal(libc::SIGCHLD), Woken::Child)
-            }
+    }
+}
+
+/// How an init that nobody has wished anything of stands to its child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plain {
+    /// Its group gets the signals, or it alone.
+    pub group: bool,
+    /// TERM begins a stop that somebody decides on, or is sent on like the others.
+    pub stops: bool,
+}
+
+/// What such an init does for its child `pid`, without the C library.
+///
+/// # Safety
+/// `place` has room for one.
+#[inline(always)]
+pub(super) unsafe fn plain(place: *mut Quiet, pid: i32, duties: Plain, kills: bool) {
+    let mut signal = 0;
+    // SAFETY: the caller's promise; each field is written.
+    unsafe {
+        (&raw mut (*place).to).write_volatile(if duties.group { -pid } else { pid });
+        (&raw mut (*place).awaited).write_volatile(pid);
+        (&raw mut (*place).kills).write_volatile(kills);
+        while signal < SIGNALS {
+            let route = match signal as i32 {
+                0 | libc::SIGTTIN | libc::SIGTTOU => DROP,
+                libc::SIGTERM if duties.stops => WAKE,
+                other => other as u8,
+            };
+            (&raw mut (*place).routes).cast::<u8>().add(signal).write_volatile(route);
+            signal += 1;
         }
     }
 }
@@ -89,9 +132,9 @@ impl Quiet {
 /// is to be called, a `memcpy` neither.
 #[inline(never)]
 #[cfg_attr(target_os = "linux", unsafe(link_section = "agent_quiet"))]
-fn wait(quiet: &Quiet, program: &[(usize, usize); SEGMENTS]) -> (i32, i32) {
+pub(super) fn wait(quiet: &Quiet, program: &[(usize, usize); SEGMENTS]) -> (i32, i32) {
     for (start, length) in program {
-        if *length > 0 {
+        if *length != 0 {
             bare::let_go(*start, *length);
         }
     }
@@ -120,7 +163,7 @@ fn wait(quiet: &Quiet, program: &[(usize, usize); SEGMENTS]) -> (i32, i32) {
 }
 
 /// Where the linker put [`wait`]: it names the bounds of a section whose name is an identifier.
-fn section() -> (usize, usize) {
+pub(super) fn section() -> (usize, usize) {
     unsafe extern "C" {
         #[link_name = "__start_agent_quiet"]
         static START: u8;
@@ -128,108 +171,6 @@ fn section() -> (usize, usize) {
         static STOP: u8;
     }
     (&raw const START as usize, &raw const STOP as usize)
-}
-
-/// System calls without the C library's wrappers around them.
-mod bare {
-    /// How large the kernel's own signal set is, in bytes.
-    const SET_SIZE: usize = 8;
-
-    /// `rt_sigtimedwait(2)` for every signal, for ever. A negative number is an interrupted wait.
-    #[inline(always)]
-    pub(super) fn next_signal() -> i32 {
-        let all = u64::MAX;
-        // SAFETY: the set outlives the call; no information and no time are asked for.
-        let got =
-            unsafe { call(libc::SYS_rt_sigtimedwait, &raw const all as usize, 0, 0, SET_SIZE) };
-        got as i32
-    }
-
-    /// `wait4(2)`: one child that has ended or was stopped. 0 is none of them, a negative number
-    /// no child at all.
-    #[inline(always)]
-    pub(super) fn reap() -> (i32, i32) {
-        let mut status = 0i32;
-        let how = (libc::WNOHANG | libc::WUNTRACED) as usize;
-        // SAFETY: the status outlives the call; -1 is any child; no resource usage is asked for.
-        let pid = unsafe { call(libc::SYS_wait4, usize::MAX, &raw mut status as usize, how, 0) };
-        (pid as i32, status)
-    }
-
-    /// `kill(2)`; somebody who is gone is no error. A leader who has left its group empty gets the
-    /// group's signals.
-    #[inline(always)]
-    pub(super) fn send(to: i32, signal: i32) {
-        // SAFETY: two integers; no memory of ours is touched.
-        let done = unsafe { call(libc::SYS_kill, to as isize as usize, signal as usize, 0, 0) };
-        if done == -(libc::ESRCH as isize) && to < -1 {
-            // SAFETY: as above.
-            unsafe { call(libc::SYS_kill, -to as usize, signal as usize, 0, 0) };
-        }
-    }
-
-    /// Lets go of pages of this program's file: `madvise(2)`, MADV_DONTNEED. What is needed again
-    /// comes back from the page cache.
-    #[inline(always)]
-    pub(super) fn let_go(start: usize, length: usize) {
-        let advice = libc::MADV_DONTNEED as usize;
-        // SAFETY: the range is a whole segment of this program's file that is mapped privately
-        // and never written: the next access reads the same bytes from the file.
-        unsafe { call(libc::SYS_madvise, start, length, advice, 0) };
-    }
-
-    /// One system call of up to four arguments (`syscall(2)` has the registers).
-    ///
-    /// # Safety
-    /// As the call itself: pointers among the arguments must be good for what it does.
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    unsafe fn call(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> isize {
-        let result;
-        // SAFETY: the kernel changes rax, rcx and r11 and keeps the rest; the stack isn't used.
-        unsafe {
-            core::arch::asm!(
-                "syscall",
-                inlateout("rax") number as isize => result,
-                in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
-                lateout("rcx") _, lateout("r11") _,
-                options(nostack),
-            );
-        }
-        result
-    }
-
-    /// As above.
-    ///
-    /// # Safety
-    /// As above.
-    #[cfg(target_arch = "aarch64")]
-    #[inline(always)]
-    unsafe fn call(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> isize {
-        let result;
-        // SAFETY: the kernel changes x0 and keeps the rest; the stack isn't used.
-        unsafe {
-            core::arch::asm!(
-                "svc 0",
-                in("x8") number,
-                inlateout("x0") a as isize => result,
-                in("x1") b, in("x2") c, in("x3") d,
-                options(nostack),
-            );
-        }
-        result
-    }
-
-    /// Elsewhere the C library's way will do: it costs memory alone.
-    ///
-    /// # Safety
-    /// As above.
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    #[inline(always)]
-    unsafe fn call(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> isize {
-        // SAFETY: the caller's promise.
-        unsafe { libc::syscall(number, a, b, c, d) as isize }
-    }
 }
 
 #[cfg(test)]

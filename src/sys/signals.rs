@@ -13,7 +13,17 @@ use std::io;
 use std::time::Duration;
 
 /// All 64 signals as the kernel has them; the C library keeps two (32, 33) out of its own sets.
-const ALL: u64 = u64::MAX;
+pub(super) const ALL: u64 = u64::MAX;
+
+/// A set of the kernel's.
+pub(super) fn of_kernel(mask: u64) -> SigSet {
+    let mut set = *SigSet::empty().as_ref();
+    // SAFETY: a set of the C library begins with the kernel's, and the rest is empty.
+    unsafe {
+        (&raw mut set).cast::<u64>().write(mask);
+        SigSet::from_sigset_t_unchecked(set)
+    }
+}
 
 /// Blocks every signal, and returns the mask that was in force, for the children. A fault of this
 /// process's own ends it all the same, blocked or not; one that somebody sent is a signal like any
@@ -92,6 +102,16 @@ pub fn send(pid: i32, signal: i32) {
     if kill(pid) != 0 && pid < -1 && Errno::last() == Errno::ESRCH {
         kill(-pid);
     }
+}
+
+/// Sends stop signal `signal` to this process's whole group, and stops with it until somebody
+/// sends CONT. A group that nobody could continue is spared by the kernel (`setpgid(2)`, orphaned).
+pub fn stop_group(signal: i32) {
+    let Ok(named) = Signal::try_from(signal) else { return };
+    send(0, signal);
+    let only = SigSet::from(named);
+    let _ = only.thread_unblock();
+    let _ = only.thread_block();
 }
 
 /// The conventional name of a signal number, as `kill -l` prints it with `SIG` before.

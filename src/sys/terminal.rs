@@ -3,10 +3,10 @@
 
 use crate::sys::signals;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd;
+use nix::unistd::{self, Pid};
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
@@ -15,15 +15,44 @@ pub fn watched() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Takes the foreground of the terminal on standard input back for this process's
-/// own group. Signals must be blocked, else a background process is stopped.
-pub fn take_foreground() {
-    let _ = unistd::tcsetpgrp(io::stdin(), unistd::getpgrp());
+/// The process group in the foreground of the controlling terminal, where one of the standard
+/// descriptors is that terminal.
+pub fn foreground() -> Option<Pid> {
+    on_controlling(|terminal| unistd::tcgetpgrp(terminal))
 }
 
-/// Gives the foreground of the terminal on standard input to process group `group`.
-pub fn give_foreground(group: i32) {
-    let _ = unistd::tcsetpgrp(io::stdin(), unistd::Pid::from_raw(group));
+/// Is standard input a terminal? Asked without the buffer that `std::io::stdin` has.
+pub fn attached() -> bool {
+    // SAFETY: the call takes a number; a closed descriptor is an answer.
+    unsafe { libc::isatty(libc::STDIN_FILENO) == 1 }
+}
+
+/// Is this process's own group in the foreground of its terminal?
+pub fn has_foreground() -> bool {
+    foreground() == Some(unistd::getpgrp())
+}
+
+/// Is the terminal this process's group's alone? Not in the background, and not before a pager or
+/// behind a pipe: whoever is at the other end may want it too.
+pub fn is_all_ours() -> bool {
+    attached() && io::stdout().is_terminal() && has_foreground()
+}
+
+/// Takes the foreground of the terminal back for this process's own group. Signals must be
+/// blocked, else a background process is stopped.
+pub fn take_foreground() {
+    on_controlling(|terminal| unistd::tcsetpgrp(terminal, unistd::getpgrp()));
+}
+
+/// Gives the foreground of the terminal to process group `group`. Returns whether that was done.
+pub fn give_foreground(group: i32) -> bool {
+    on_controlling(|terminal| unistd::tcsetpgrp(terminal, Pid::from_raw(group))).is_some()
+}
+
+/// Behind a pipe standard input is no terminal, before one standard output isn't.
+fn on_controlling<T>(act: impl Fn(BorrowedFd) -> nix::Result<T>) -> Option<T> {
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].into_iter().find_map(|fd| act(fd).ok())
 }
 
 /// Gives the controlling terminal up, so that a session of a child's can have it

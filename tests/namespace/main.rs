@@ -14,6 +14,9 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+#[path = "../util/pty.rs"]
+mod pty;
+
 mod rehearse;
 mod sandbox;
 
@@ -22,6 +25,7 @@ mod environment;
 mod health;
 mod idle;
 mod interrupted;
+mod job_control;
 mod machine;
 mod names;
 mod once;
@@ -34,6 +38,7 @@ mod rehearsal;
 mod script_kinds;
 mod secrets;
 mod signals;
+mod starting;
 mod status;
 mod stopping;
 mod storm;

@@ -170,6 +170,22 @@ fn neither_the_workload_nor_the_script_inherits_a_descriptor_of_the_agents() {
     );
 }
 
+/// What PID 1 opens later would take its number, and be the workload's.
+#[test]
+fn a_standard_descriptor_that_was_closed_is_dev_null() {
+    let look = "for n in 0 1 2; do readlink /proc/self/fd/$n; done > /mnt/out/seen";
+    for options in ["--no-boot", "--verbose --no-boot", "--verbose"] {
+        let sandbox = Sandbox::new();
+        let script = format!("exec agent init {options} -- sh -c '{look}' <&- 2>&-");
+        run(sandbox.pid1(&["sh", "-c", &script])).expect(0);
+        let seen = sandbox.out("seen");
+        let [of_input, _, of_error] = seen.lines().collect::<Vec<_>>()[..] else {
+            panic!("{seen}")
+        };
+        assert_eq!((of_input, of_error), ("/dev/null", "/dev/null"), "{options}");
+    }
+}
+
 /// Negative control for the whole file: a status is not invented by `unshare`.
 #[test]
 fn without_the_agent_unshare_gives_the_status_back_as_it_is() {
