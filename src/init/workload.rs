@@ -95,6 +95,7 @@ impl Init {
         let on_terminal = terminal::attached();
         let session = self.options.duties.session;
         let plain = stand.variables.is_empty() && stand.become_user.is_none();
+        let plain = plain && !self.children_ignored;
         if plain
             && !on_terminal
             && !session

@@ -129,14 +129,21 @@ unsafe fn supervise(
     }
 }
 
-/// Is this PID 1, with three standard descriptors, and without a terminal?
+/// Is this PID 1, with three standard descriptors, without a terminal, and told of its children?
 #[inline(always)]
 unsafe fn alone() -> bool {
     let mut terminal = MaybeUninit::<[u8; 256]>::uninit();
-    // SAFETY: the calls take integers, and the last one writes a `struct termios`, which is
-    // smaller.
+    let mut children = MaybeUninit::<[usize; 8]>::uninit();
+    // SAFETY: the calls take integers, and two of them write a `struct termios` and what the kernel
+    // has as `struct sigaction`, which are smaller. The latter begins with the handler.
     unsafe {
         if bare::call(libc::SYS_getpid, 0, 0, 0, 0, 0) != 1 {
+            return false;
+        }
+        let place = children.as_mut_ptr();
+        let signal = libc::SIGCHLD as usize;
+        bare::call(libc::SYS_rt_sigaction, signal, 0, place as usize, bare::SET_SIZE, 0);
+        if *place.cast::<usize>() == libc::SIG_IGN {
             return false;
         }
         let mut descriptor = 0;
