@@ -11,7 +11,6 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use std::io;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// All 64 signals as the kernel has them; the C library keeps two (32, 33) out of its own sets.
@@ -45,33 +44,14 @@ pub fn block_all() -> io::Result<SigSet> {
     if done == 0 { Ok(before) } else { Err(io::Error::last_os_error()) }
 }
 
-/// What this program changes in itself, and whoever started it may have ignored. SIGCHLD: the kernel
-/// would tell of no child's end and keep no status (`waitpid(2)`). SIGPIPE: Rust's own start, where
-/// there is one, ignores it, and Rust's way to start a program doesn't.
+/// What whoever started this program may have ignored, and this program changes. SIGCHLD: the kernel
+/// would tell of no child's end and keep no status (`waitpid(2)`). SIGPIPE: Rust's way to start a
+/// program sets it back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ignored {
     children: bool,
     pipe: bool,
 }
-
-/// Was SIGPIPE ignored before Rust's start?
-static PIPE_IGNORED: AtomicBool = AtomicBool::new(false);
-
-/// Looks before anything of Rust runs: the standard library's own such function is number 99.
-#[used]
-#[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array.00098"))]
-static AT_START: extern "C" fn() = {
-    extern "C" fn at_start() {
-        let mut found = MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: nothing is set; the structure outlives the call and is valid while all zero.
-        let found = unsafe {
-            libc::sigaction(libc::SIGPIPE, std::ptr::null(), found.as_mut_ptr());
-            found.assume_init()
-        };
-        PIPE_IGNORED.store(found.sa_sigaction == libc::SIG_IGN, Relaxed);
-    }
-    at_start
-};
 
 /// Asks for SIGCHLD where this process was started with that ignored. Returns what was ignored, for
 /// the children.
@@ -82,7 +62,18 @@ pub fn hear_of_children() -> io::Result<Ignored> {
     // SAFETY: no handler is installed.
     let before = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     let children = matches!(before, SigHandler::SigIgn);
-    Ok(Ignored { children, pipe: PIPE_IGNORED.load(Relaxed) })
+    // Where Rust's own start has run, nobody knows: then it is as usual.
+    Ok(Ignored { children, pipe: cfg!(target_env = "gnu") && is_ignored(libc::SIGPIPE) })
+}
+
+fn is_ignored(signal: i32) -> bool {
+    let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing is set; the structure outlives the call and is valid while all zero.
+    let now = unsafe {
+        libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr());
+        now.assume_init()
+    };
+    now.sa_sigaction == libc::SIG_IGN
 }
 
 impl Ignored {
