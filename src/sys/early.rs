@@ -7,8 +7,8 @@
 //! something is to be decided, said or stopped, with the stack as the kernel left it; the init
 //! then takes over what has [`begun`]. Where COMMAND just ends and leaves nobody, it never does.
 //!
-//! Whatever isn't exactly that (options, a boot, a terminal, not PID 1, a command that cannot be
-//! executed) starts as if this file weren't there.
+//! Whatever isn't exactly that (options, a boot, a terminal, sockets handed over, not PID 1, a command that
+//! cannot be executed) starts as if this file weren't there.
 //!
 //! Nothing here may call the C library; [`start`](super::start) says what that means.
 #![allow(unsafe_code)]
@@ -70,7 +70,7 @@ unsafe extern "C" fn early(stack: *const usize) {
         let arguments = stack.add(1).cast::<*const c_char>();
         let environment = arguments.add(*stack + 1);
         let Some(plain) = plain::asked_for(arguments, environment) else { return };
-        if !alone() {
+        if !alone() || ignores_children() {
             return;
         }
         let mask = bare::set_mask(signals::ALL);
@@ -80,6 +80,8 @@ unsafe extern "C" fn early(stack: *const usize) {
             bare::set_mask(mask);
             return;
         };
+        // What somebody passed through is the child's, and whoever waits for its end waits for all.
+        bare::call(libc::SYS_close_range, 3, u32::MAX as usize, 0, 0, 0);
         bare::call(libc::SYS_chdir, c"/".as_ptr() as usize, 0, 0, 0, 0);
         let kills = kills::so_far();
         let woken = supervise(pid, plain.duties, kills != NOT_COUNTED, environment);
@@ -129,21 +131,14 @@ unsafe fn supervise(
     }
 }
 
-/// Is this PID 1, with three standard descriptors, without a terminal, and told of its children?
+/// Is this PID 1, with three standard descriptors, and without a terminal?
 #[inline(always)]
 unsafe fn alone() -> bool {
     let mut terminal = MaybeUninit::<[u8; 256]>::uninit();
-    let mut children = MaybeUninit::<[usize; 8]>::uninit();
-    // SAFETY: the calls take integers, and two of them write a `struct termios` and what the kernel
-    // has as `struct sigaction`, which are smaller. The latter begins with the handler.
+    // SAFETY: the calls take integers, and the last one writes a `struct termios`, which is
+    // smaller.
     unsafe {
         if bare::call(libc::SYS_getpid, 0, 0, 0, 0, 0) != 1 {
-            return false;
-        }
-        let place = children.as_mut_ptr();
-        let signal = libc::SIGCHLD as usize;
-        bare::call(libc::SYS_rt_sigaction, signal, 0, place as usize, bare::SET_SIZE, 0);
-        if *place.cast::<usize>() == libc::SIG_IGN {
             return false;
         }
         let mut descriptor = 0;
@@ -155,6 +150,19 @@ unsafe fn alone() -> bool {
         }
         let place = terminal.as_mut_ptr() as usize;
         bare::call(libc::SYS_ioctl, 0, libc::TCGETS as usize, place, 0, 0) < 0
+    }
+}
+
+/// Was this process started with SIGCHLD ignored? The child is to ignore it, and this process not.
+#[inline(always)]
+unsafe fn ignores_children() -> bool {
+    let mut action = MaybeUninit::<[usize; 8]>::uninit();
+    let (place, size) = (action.as_mut_ptr() as usize, size_of::<u64>());
+    // SAFETY: the call writes the kernel's `struct sigaction`, which is smaller; its first word is
+    // the handler.
+    unsafe {
+        bare::call(libc::SYS_rt_sigaction, libc::SIGCHLD as usize, 0, place, size, 0) == 0
+            && action.as_ptr().cast::<usize>().read() == libc::SIG_IGN
     }
 }
 

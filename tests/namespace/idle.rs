@@ -1,7 +1,7 @@
 //! What PID 1 does, seen by strace: nothing while there is nothing to do, three system calls for an
 //! orphan, one for each of many, two for a signal, and never one for memory.
 
-use crate::names::named;
+use crate::inits::named;
 use crate::sandbox::{Life, Sandbox};
 use crate::util::{child_of, children, eventually, signal, start};
 use std::collections::BTreeMap;

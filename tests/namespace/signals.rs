@@ -1,42 +1,9 @@
-//! Signals and exit statuses: what is forwarded to whom, and what the end of the workload is
-//! outside. tini and dumb-init are tested for the same.
+//! Signals that reach the workload, and what it starts with. What every init does, each signal and each
+//! status one by one, is in [`crate::inits`].
 
 use crate::sandbox::Sandbox;
 use crate::util::{eventually, run, unprivileged};
 use std::path::Path;
-
-#[test]
-fn every_exit_status_is_the_workloads() {
-    // One sandbox after the other would take a minute; the namespaces alone do here.
-    let sandbox = Sandbox::new();
-    for status in 0..=255 {
-        let script = format!("exit {status}");
-        let ended = run(sandbox.pid1(&["agent", "init", "--no-boot", "sh", "-c", &script]));
-        assert_eq!(ended.code(), status, "{ended:#?}");
-    }
-}
-
-#[test]
-fn every_signal_that_ends_the_workload_is_128_and_its_number() {
-    let sandbox = Sandbox::new();
-    // The default action of these is to end the process (signal(7)).
-    let named = (1..=31).filter(|s| !matches!(s, 17..=23 | 28));
-    for signal in named {
-        let script = format!("ulimit -c 0; kill -{signal} $$; sleep 5");
-        let ended = run(sandbox.pid1(&["agent", "init", "--no-boot", "sh", "-c", &script]));
-        assert_eq!(ended.code(), 128 + signal, "signal {signal}: {ended:#?}");
-    }
-}
-
-#[test]
-fn a_real_time_signal_that_ends_the_workload_is_128_and_its_number() {
-    let sandbox = Sandbox::new();
-    for signal in [34, 35, 50, 64] {
-        let script = format!("kill -{signal} $$; sleep 5");
-        let ended = run(sandbox.pid1(&["agent", "init", "--no-boot", "sh", "-c", &script]));
-        assert_eq!(ended.code(), 128 + signal, "signal {signal}: {ended:#?}");
-    }
-}
 
 /// Parent and child of one process group note what they get. RT 35 is RTMIN+1 of glibc.
 const NOTING: &str = r#"
@@ -126,11 +93,14 @@ fn plain(sandbox: &Sandbox, script: &str) -> String {
 fn the_workload_starts_with_the_signal_masks_it_would_have_without_the_agent() {
     let sandbox = Sandbox::new();
     let mut seen = Vec::new();
-    for before in ["", "trap '' USR1 HUP; "] {
+    for before in ["", "trap '' USR1 HUP PIPE; "] {
         let script = |program: &str| format!("{before}exec {program} sh -c \"{MASKS}\"");
         let without = plain(&sandbox, &script(""));
         let with = plain(&sandbox, &script("agent init --no-boot --"));
         assert_eq!(without, with);
+        assert_eq!(without, plain(&sandbox, &script("agent init --no-boot --quiet --")));
+        // In a group of its own, with a variable more: the whole way.
+        assert_eq!(without, plain(&sandbox, &script("agent init --")));
         assert!(with.contains("SigBlk:\t0000000000000000"), "{with}");
         seen.push(with);
     }
@@ -200,9 +170,11 @@ fn without_the_agent_unshare_gives_the_status_back_as_it_is() {
 fn a_status_is_not_lost_where_the_agent_is_started_with_sigchld_ignored() {
     let sandbox = Sandbox::new();
     let ignoring = ["env", "--ignore-signal=CHLD"];
-    let agent = ["agent", "init", "--no-boot", "--"];
     let exits = ["sh", "-c", "exit 3"];
-    run(sandbox.pid1(&[&ignoring[..], &agent, &exits].concat())).expect(3);
+    for agent in [&["agent", "init", "--no-boot"][..], &["agent", "init", "--no-boot", "--quiet"]] {
+        run(sandbox.pid1(&[&ignoring[..], agent, &exits].concat())).expect(3);
+    }
+    let agent = ["agent", "init", "--no-boot", "--"];
     // The workload ignores it, as it would without the agent.
     let tells = ["grep", "^SigIgn", "/proc/self/status"];
     let with = run(sandbox.pid1(&[&ignoring[..], &agent, &tells].concat())).expect(0).stdout;

@@ -5,7 +5,7 @@
 //! `AGENT_TEST_STORM_SECONDS` makes each storm last longer; `AGENT_TEST_STORM_SEED` repeats one.
 //! With `--nocapture` the figures are printed.
 
-use crate::names::named;
+use crate::inits::named;
 use crate::sandbox::Sandbox;
 use crate::util::{Running, child_of, children, eventually, run, start};
 use fastrand::Rng;
