@@ -56,10 +56,15 @@ fn on_controlling<T>(act: impl Fn(BorrowedFd) -> nix::Result<T>) -> Option<T> {
 }
 
 /// Gives the controlling terminal up, so that a session of a child's can have it
-/// (`TIOCNOTTY`, `tty_ioctl(4)`). Signals must be blocked: the kernel sends HUP and CONT.
+/// (`TIOCNOTTY`, `tty_ioctl(4)`). Signals must be blocked: to the group of a session's leader the
+/// kernel sends HUP and CONT for it, which are nobody else's.
 pub fn give_up() {
     // SAFETY: the request takes no argument.
-    let _ = unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCNOTTY) };
+    let done = unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCNOTTY) } == 0;
+    if done && unistd::getsid(None) == Ok(unistd::getpid()) {
+        signals::forget(libc::SIGHUP);
+        signals::forget(libc::SIGCONT);
+    }
 }
 
 /// Makes the terminal on standard input the controlling one of this session, where it is a

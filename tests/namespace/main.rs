@@ -27,6 +27,7 @@ mod interrupted;
 mod job_control;
 mod machine;
 mod names;
+mod on_terminal;
 mod once;
 mod outcomes;
 mod policy;
