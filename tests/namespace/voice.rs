@@ -8,7 +8,9 @@ use std::process::Command;
 /// Makes standard error something that nobody reads, then becomes the agent by the words that
 /// are given, its name first.
 const UNREAD: &str = r#"
-import fcntl, os, pty, sys
+import fcntl, os, pty, signal, sys
+# Python itself ignores it, and the workload would as well.
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 kind, words = sys.argv[1], sys.argv[2:]
 read, write = pty.openpty() if kind == "terminal" else os.pipe()
 if kind == "full":
