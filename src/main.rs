@@ -1,15 +1,11 @@
 //! `agent`: the guest's program. Parse, call, exit status; the rest is the library.
-//!
-//! On glibc the program begins at C's `main`, without what Rust does before its own. To an init
-//! that is of no use, and was half of its instructions: the bounds of the stack out of
-//! /proc/self/maps, a second stack, a handler on it. What does matter of it is done here.
 #![cfg_attr(target_env = "gnu", no_main)]
 
 use agent::init::Name;
-#[cfg(target_env = "gnu")]
-use std::io::Write;
 
-/// The exit status.
+agent::main!(run);
+
+/// Returns the exit status.
 fn run() -> u8 {
     // PID 1 is entered before the machinery of the other commands is touched: what it pages in,
     // it keeps.
@@ -29,21 +25,4 @@ fn init() -> Option<u8> {
         return None;
     }
     Some(agent::init::main(name, arguments.collect()))
-}
-
-/// The C library calls it by this name; the arguments it has given to the standard library too.
-#[cfg(target_env = "gnu")]
-#[allow(unsafe_code, reason = "a name; the program has no other `main`")]
-#[unsafe(no_mangle)]
-extern "C" fn main() -> std::ffi::c_int {
-    agent::sys::process::open_standard();
-    let status = run();
-    // What stands in its buffer would be lost: flushing it is a part of Rust's end.
-    let _ = std::io::stdout().flush();
-    status.into()
-}
-
-#[cfg(not(target_env = "gnu"))]
-fn main() -> std::process::ExitCode {
-    run().into()
 }

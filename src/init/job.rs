@@ -47,9 +47,11 @@ impl Init {
         true
     }
 
-    /// A script around this process goes on with the terminal, whoever had it last.
+    /// A script around this process goes on with the terminal, whoever had it last. A shell that
+    /// has taken it keeps it: a stopped job that is asked to end may end before the CONT that
+    /// comes with the request is seen here.
     pub(super) fn take_terminal_back(&self) {
-        if self.lent {
+        if self.lent && !terminal::is_parents() {
             terminal::take_foreground();
         }
     }

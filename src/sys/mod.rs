@@ -11,6 +11,7 @@
 
 mod bare;
 pub mod beneath;
+pub mod c_main;
 pub mod cgroup;
 pub mod clock;
 pub mod early;

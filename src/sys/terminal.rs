@@ -32,6 +32,12 @@ pub fn has_foreground() -> bool {
     foreground() == Some(unistd::getpgrp())
 }
 
+/// Is the parent's group in the foreground of this process's terminal?
+pub fn is_parents() -> bool {
+    let parents = unistd::getpgid(Some(unistd::getppid())).ok();
+    parents.is_some() && foreground() == parents
+}
+
 /// Is the terminal this process's group's alone? Not in the background, and not before a pager or
 /// behind a pipe: whoever is at the other end may want it too.
 pub fn is_all_ours() -> bool {
