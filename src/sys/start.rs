@@ -80,27 +80,30 @@ unsafe extern "C" fn in_child(program: *mut Program) -> ! {
         bare::call(libc::SYS_setpgid, 0, 0, 0, 0, 0);
         bare::set_mask((*program).mask);
         let name = *(*program).arguments;
-        if !name.is_null() {
-            if has_slash(name) || bare::at(name, 0) == 0 {
-                execute(name, program);
-            } else {
-                search(name, program);
-            }
-        }
+        let error = if name.is_null() {
+            libc::ENOENT
+        } else if has_slash(name) || bare::at(name, 0) == 0 {
+            execute(name, program)
+        } else {
+            search(name, program)
+        };
         (*program).failed.as_ptr().write_volatile(true);
+        // Nobody sees the status, but where the kernel is an emulator's (qemu-user) that makes a
+        // copy of the memory all the same, and the parent goes on.
+        bare::exit(if error == libc::ENOENT { 127 } else { 126 })
     }
-    bare::exit(127)
 }
 
-/// Tries each directory of PATH in turn; returns where none has it, or one that does can't be
-/// executed.
+/// Tries each directory of PATH in turn; returns the last error where none has it, or one that
+/// does can't be executed.
 #[inline(never)]
 #[unsafe(link_section = "agent_early")]
-unsafe fn search(name: *const c_char, program: *mut Program) {
+unsafe fn search(name: *const c_char, program: *mut Program) -> i32 {
     let mut place = MaybeUninit::<[u8; LONGEST]>::uninit();
     // SAFETY: strings end with NUL, the list with a null pointer; the place has LONGEST bytes.
     unsafe {
         let mut path = path_in((*program).environment);
+        let mut error = libc::ENOENT;
         loop {
             let mut file = Text::new(place.as_mut_ptr().cast(), LONGEST);
             path = file.push(path, b':');
@@ -110,7 +113,8 @@ unsafe fn search(name: *const c_char, program: *mut Program) {
             }
             file.push(name, 0);
             if let Some(file) = file.end() {
-                match -execute(file, program) as i32 {
+                error = execute(file, program);
+                match error {
                     // As execvp(3) and glibc's: what is nowhere, or closed, may be further on.
                     libc::ENOENT
                     | libc::ENOTDIR
@@ -118,24 +122,26 @@ unsafe fn search(name: *const c_char, program: *mut Program) {
                     | libc::ESTALE
                     | libc::ENODEV
                     | libc::ETIMEDOUT => {}
-                    _ => return,
+                    _ => return error,
                 }
             }
             if bare::at(path, 0) == 0 {
-                return;
+                return error;
             }
             path = path.add(1);
         }
     }
 }
 
-/// Becomes `file`; returns the error's negative number where that fails.
+/// Becomes `file`; returns the error's number where that fails.
 #[inline(always)]
-unsafe fn execute(file: *const c_char, program: *mut Program) -> isize {
+unsafe fn execute(file: *const c_char, program: *mut Program) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
         let (arguments, environment) = ((*program).arguments, (*program).environment);
-        bare::call(libc::SYS_execve, file as usize, arguments as usize, environment as usize, 0, 0)
+        let (file, arguments, environment) =
+            (file as usize, arguments as usize, environment as usize);
+        -bare::call(libc::SYS_execve, file, arguments, environment, 0, 0) as i32
     }
 }
 
