@@ -15,6 +15,7 @@
 mod boot;
 pub mod handoff;
 mod helper;
+mod job;
 mod memory_watch;
 mod options;
 pub mod reap;
@@ -50,6 +51,8 @@ struct Init {
     report: Report,
     /// The signal mask that children get back.
     mask: SigSet,
+    /// This process was started with SIGCHLD ignored, and so is the workload.
+    children_ignored: bool,
     reaper: Reaper,
     /// Is this process PID 1 of its namespace?
     first: bool,
@@ -57,6 +60,8 @@ struct Init {
     mounts: Vec<PathBuf>,
     /// When a stop was asked for.
     asked: Option<Instant>,
+    /// The terminal's foreground is lent to the workload.
+    lent: bool,
     /// The workload, where it runs already.
     begun: Option<Begun>,
 }
@@ -77,12 +82,27 @@ pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
     };
     let report = Report::new(options.json, options.duties.verbosity);
     let begun = early::begun();
-    match begun.map_or_else(signals::block_all, |b| Ok(b.mask)) {
-        Ok(mask) => {
+    let signals = begun
+        .map_or_else(signals::block_all, |b| Ok(b.mask))
+        .and_then(|mask| Ok((mask, signals::hear_of_children()?)));
+    match signals {
+        Ok((mask, children_ignored)) => {
             let first = std::process::id() == 1;
             let reaper = Reaper::default();
             let mounts = Vec::new();
-            Init { options, report, mask, reaper, first, mounts, asked: None, begun }.run()
+            Init {
+                options,
+                report,
+                mask,
+                children_ignored,
+                reaper,
+                first,
+                mounts,
+                asked: None,
+                lent: false,
+                begun,
+            }
+            .run()
         }
         Err(e) => {
             report.error(&format!("signals cannot be blocked: {e}"));

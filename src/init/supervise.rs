@@ -8,7 +8,7 @@ use super::memory_watch::MemoryWatch;
 use super::options::Target;
 use crate::config::value::human;
 use crate::sys::quiet::{Quiet, Route, Woken};
-use crate::sys::{signals, terminal};
+use crate::sys::signals;
 use std::time::{Duration, Instant};
 
 /// Exit status of a workload that SIGKILL ended, or should have.
@@ -51,6 +51,9 @@ impl Init {
                 }
                 Some(signal) if self.route(signal) == Route::Drop => {}
                 Some(signal) => self.forward(signal, pid, &mut stop, stand),
+                // Disturbed, not over: whoever was stopped or traced and goes on finds its wait
+                // interrupted (signal(7)).
+                None if stop.kill_at.is_none_or(|at| Instant::now() < at) => {}
                 None if stop.kills == MAX_KILLS => return KILLED,
                 None => {
                     if stop.kills == 0 {
@@ -108,13 +111,14 @@ impl Init {
         match duties.rewritten(signal) {
             None => Route::Drop,
             _ if ours(signal) && !duties.session => Route::Drop,
-            _ if stop => Route::Wake,
+            _ if stop || (signal == libc::SIGCONT && !self.first) => Route::Wake,
             Some(libc::SIGSTOP) if duties.session && signal != libc::SIGSTOP => Route::Wake,
             Some(other) => Route::Send(other),
         }
     }
 
     fn forward(&mut self, received: i32, pid: i32, stop: &mut Stopping, stand: &Stand) {
+        let continued = received == libc::SIGCONT && self.continued(pid);
         let duties = &self.options.duties;
         let sent = duties.rewritten(received);
         if self.report.names_each() {
@@ -122,7 +126,8 @@ impl Init {
                 sent.map_or("dropped".into(), |s| format!("sent on as {}", signals::name(s)));
             self.report.info(&format!("received {}: {what}", signals::name(received)));
         }
-        let to = self.receiver(pid);
+        // The terminal stops a whole job, so a whole job goes on.
+        let to = if continued { -pid } else { self.receiver(pid) };
         if let Some(signal) = sent {
             signals::send(to, signal);
         }
@@ -134,28 +139,7 @@ impl Init {
         }
         // Whoever stopped this process from its terminal waits for it to stop.
         if duties.session && sent == Some(libc::SIGSTOP) && received != libc::SIGSTOP {
-            signals::send(0, libc::SIGSTOP);
-        }
-    }
-
-    /// The workload was stopped, from the terminal or by asking for it. Where a shell started
-    /// this process as its job, that shell must see the job stop: the terminal is taken back
-    /// and this process stops too; when it is continued, so is the workload. PID 1 is nobody's
-    /// job: the workload stays stopped until somebody sends CONT, which is forwarded.
-    fn follow_stop(&self, pid: i32, signal: i32) {
-        let on_terminal = terminal::attached();
-        let by_job_control = matches!(signal, libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU);
-        if self.first || !(on_terminal || by_job_control) {
-            return;
-        }
-        if on_terminal {
-            terminal::take_foreground();
-        }
-        // Nothing but CONT is answered from here on; it is then forwarded like every signal.
-        let me = i32::try_from(std::process::id()).unwrap_or(0);
-        signals::send(me, libc::SIGSTOP);
-        if on_terminal {
-            terminal::give_foreground(pid);
+            signals::send(me(), libc::SIGSTOP);
         }
     }
 }
@@ -183,10 +167,14 @@ impl Stopping {
     }
 }
 
-/// Signals that the kernel sends to PID 1 for what PID 1 itself did: writing to a closed
-/// pipe, and touching the terminal from the background.
+/// Signals that the kernel sends to PID 1 for what its own process group did: touching the
+/// terminal from the background.
 fn ours(signal: i32) -> bool {
-    matches!(signal, libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU)
+    matches!(signal, libc::SIGTTIN | libc::SIGTTOU)
+}
+
+fn me() -> i32 {
+    i32::try_from(std::process::id()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -218,6 +206,8 @@ mod tests {
                 first: true,
                 mounts: Vec::new(),
                 asked: None,
+                children_ignored: false,
+                lent: false,
                 begun: None,
             };
             for kills in [false, true] {

@@ -28,6 +28,7 @@ impl Init {
         let pid = match self.start_workload(stand) {
             Ok(pid) => pid,
             Err(e) => {
+                self.take_terminal_back();
                 let name = self.options.command.first().cloned().unwrap_or_default();
                 let nowhere = e.kind() == io::ErrorKind::NotFound || self.is_nowhere(stand);
                 let usual = if nowhere { NOT_FOUND } else { NOT_EXECUTABLE };
@@ -40,9 +41,7 @@ impl Init {
         };
         self.leave_directory();
         let status = self.supervise(pid, stand);
-        if terminal::attached() {
-            terminal::take_foreground();
-        }
+        self.take_terminal_back();
         if self.options.duties.drop_in && !self.first {
             self.leave_leftovers(pid);
         } else {
@@ -118,16 +117,18 @@ impl Init {
             gid: *gid,
             groups: groups.iter().map(|g| Gid::from_raw(*g)).collect(),
         });
-        if session && on_terminal {
+        if session && terminal::attached() {
             terminal::give_up();
         }
+        self.lent = !session && terminal::is_all_ours();
         let setup = spawn::Setup {
             own_group: true,
             own_session: session,
-            foreground: on_terminal && !session,
+            foreground: self.lent,
             credentials,
             parent_death: None,
             mask: Some(self.mask),
+            children_ignored: self.children_ignored,
             directory: self.working_directory(),
         };
         spawn::prepare(&mut command, setup);

@@ -39,11 +39,16 @@ pub(super) fn reap_one(pid: i32) {
     unsafe { call(libc::SYS_wait4, pid as usize, 0, 0, 0, 0) };
 }
 
-/// `kill(2)`; somebody who is gone is no error.
+/// `kill(2)`; somebody who is gone is no error. A leader who has left its group empty gets the
+/// group's signals.
 #[inline(always)]
 pub(super) fn send(to: i32, signal: i32) {
     // SAFETY: two integers; no memory of ours is touched.
-    unsafe { call(libc::SYS_kill, to as isize as usize, signal as usize, 0, 0, 0) };
+    let done = unsafe { call(libc::SYS_kill, to as isize as usize, signal as usize, 0, 0, 0) };
+    if done == -(libc::ESRCH as isize) && to < -1 {
+        // SAFETY: as above.
+        unsafe { call(libc::SYS_kill, -to as usize, signal as usize, 0, 0, 0) };
+    }
 }
 
 /// Sets the signal mask (`rt_sigprocmask(2)`), and returns the one that was in force.

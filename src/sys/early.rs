@@ -73,7 +73,7 @@ unsafe extern "C" fn early(stack: *const usize) {
         if !alone() {
             return;
         }
-        let mask = bare::set_mask(signals::BLOCKED);
+        let mask = bare::set_mask(signals::ALL);
         let program =
             Program { arguments: plain.command, environment, mask, failed: Cell::new(false) };
         let Some(pid) = start::start(&program) else {

@@ -118,7 +118,7 @@ pub(super) unsafe fn plain(place: *mut Quiet, pid: i32, duties: Plain, kills: bo
         (&raw mut (*place).kills).write_volatile(kills);
         while signal < SIGNALS {
             let route = match signal as i32 {
-                0 | libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU => DROP,
+                0 | libc::SIGTTIN | libc::SIGTTOU => DROP,
                 libc::SIGTERM if duties.stops => WAKE,
                 other => other as u8,
             };

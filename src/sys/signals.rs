@@ -8,23 +8,12 @@
 #![allow(unsafe_code)]
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use std::io;
 use std::time::Duration;
 
-/// The signals that are blocked, as the kernel has them: all but the synchronous faults, and but
-/// the two that the C library keeps for itself (32 and 33).
-pub(super) const BLOCKED: u64 = !(of(libc::SIGSEGV)
-    | of(libc::SIGBUS)
-    | of(libc::SIGFPE)
-    | of(libc::SIGILL)
-    | of(libc::SIGTRAP)
-    | of(32)
-    | of(33));
-
-const fn of(signal: i32) -> u64 {
-    1 << (signal - 1)
-}
+/// All 64 signals as the kernel has them; the C library keeps two (32, 33) out of its own sets.
+pub(super) const ALL: u64 = u64::MAX;
 
 /// A set of the kernel's.
 pub(super) fn of_kernel(mask: u64) -> SigSet {
@@ -36,49 +25,93 @@ pub(super) fn of_kernel(mask: u64) -> SigSet {
     }
 }
 
-/// Blocks every signal but the synchronous faults (a fault while blocked would
-/// kill without a trace) and returns the mask that was in force, for the children.
+/// Blocks every signal, and returns the mask that was in force, for the children. A fault of this
+/// process's own ends it all the same, blocked or not; one that somebody sent is a signal like any
+/// other, and would end a process that doesn't block it.
 ///
 /// # Errors
 /// What `sigprocmask(2)` says.
 pub fn block_all() -> io::Result<SigSet> {
-    let mut all = SigSet::all();
-    for fault in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGTRAP]
-    {
-        all.remove(fault);
-    }
     let mut before = SigSet::empty();
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), Some(&mut before))?;
-    Ok(before)
+    sigprocmask(SigmaskHow::SIG_SETMASK, None, Some(&mut before))?;
+    let all = ALL;
+    // SAFETY: the set outlives the call, which reads its 8 bytes; the old one isn't asked for.
+    let done = unsafe {
+        let (how, none) = (libc::SIG_SETMASK, std::ptr::null_mut::<u64>());
+        libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const all, none, size_of::<u64>())
+    };
+    if done == 0 { Ok(before) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Asks for SIGCHLD where this process was started with that ignored: the kernel would tell of no
+/// child's end and keep no status (`waitpid(2)`). Returns whether it was, for the children.
+///
+/// # Errors
+/// What `signal(2)` says.
+pub fn hear_of_children() -> io::Result<bool> {
+    // SAFETY: no handler is installed.
+    let before = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
+    Ok(matches!(before, SigHandler::SigIgn))
+}
+
+/// Ignores SIGCHLD, for the program that this child becomes. Async-signal-safe.
+///
+/// # Errors
+/// What `signal(2)` says.
+pub fn ignore_children() -> io::Result<()> {
+    // SAFETY: no handler is installed.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
+    Ok(())
 }
 
 /// Takes the next pending signal's number, waiting at most `timeout` (for ever
 /// where `None`). Returns `None` when the time is up or the wait was disturbed.
 /// A number, not a name: real-time signals are forwarded too.
 pub fn next(timeout: Option<Duration>) -> Option<i32> {
-    let set = SigSet::all();
     let limit = timeout.map(|t| libc::timespec {
         tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: t.subsec_nanos().into(),
     });
     let limit_ptr = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: the set and the timespec outlive the call; a null siginfo_t is
+    take(ALL, limit_ptr)
+}
+
+/// Takes `signal` out of the queue, if it is blocked and came.
+pub fn forget(signal: i32) {
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    take(1 << (signal - 1), &at_once);
+}
+
+fn take(set: u64, limit: *const libc::timespec) -> Option<i32> {
+    let nothing = std::ptr::null_mut::<libc::siginfo_t>();
+    // SAFETY: the set and the time outlive the call; a null siginfo_t and a null time are
     // allowed by sigtimedwait(2).
-    let signal = unsafe { libc::sigtimedwait(set.as_ref(), std::ptr::null_mut(), limit_ptr) };
-    match signal {
-        s if s > 0 => Some(s),
-        _ => {
-            debug_assert!(matches!(Errno::last(), Errno::EAGAIN | Errno::EINTR));
-            None
-        }
-    }
+    let signal = unsafe {
+        libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set, nothing, limit, size_of::<u64>())
+    };
+    debug_assert!(signal > 0 || matches!(Errno::last(), Errno::EAGAIN | Errno::EINTR));
+    i32::try_from(signal).ok().filter(|s| *s > 0)
 }
 
 /// Sends signal number `signal` to `pid`, or to the group `-pid` (`kill(2)`).
-/// Somebody who is gone is no error; real-time signals are allowed.
+/// Somebody who is gone is no error; real-time signals are allowed. A leader who has left its
+/// group empty gets the group's signals.
 pub fn send(pid: i32, signal: i32) {
     // SAFETY: kill(2) takes two integers and touches no memory of ours.
-    let _ = unsafe { libc::kill(pid, signal) };
+    let kill = |to| unsafe { libc::kill(to, signal) };
+    if kill(pid) != 0 && pid < -1 && Errno::last() == Errno::ESRCH {
+        kill(-pid);
+    }
+}
+
+/// Sends stop signal `signal` to this process's whole group, and stops with it until somebody
+/// sends CONT. A group that nobody could continue is spared by the kernel (`setpgid(2)`, orphaned).
+pub fn stop_group(signal: i32) {
+    let Ok(named) = Signal::try_from(signal) else { return };
+    send(0, signal);
+    let only = SigSet::from(named);
+    let _ = only.thread_unblock();
+    let _ = only.thread_block();
 }
 
 /// The conventional name of a signal number, as `kill -l` prints it with `SIG` before.

@@ -2,8 +2,8 @@
 //! its signal mask, its credentials.
 #![allow(unsafe_code)]
 
-use crate::sys::terminal;
 use crate::sys::users::Credentials;
+use crate::sys::{signals, terminal};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{self, Gid, Pid, Uid};
@@ -31,6 +31,8 @@ pub struct Setup {
     pub parent_death: Option<Signal>,
     /// The signal mask it starts with; `None` means an empty one.
     pub mask: Option<SigSet>,
+    /// It starts with SIGCHLD ignored.
+    pub children_ignored: bool,
     /// Starts in this directory, if it may go there as who it is then.
     pub directory: Option<CString>,
 }
@@ -83,6 +85,9 @@ fn in_child(setup: &Setup, parent: Pid) -> io::Result<()> {
         if now != parent && now.as_raw() != 0 {
             return Err(io::Error::other("the parent ended first"));
         }
+    }
+    if setup.children_ignored {
+        signals::ignore_children()?;
     }
     let mask = setup.mask.unwrap_or_else(SigSet::empty);
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None)?;

@@ -14,6 +14,9 @@
 #[path = "../util/mod.rs"]
 mod util;
 
+#[path = "../util/pty.rs"]
+mod pty;
+
 mod rehearse;
 mod sandbox;
 
@@ -21,6 +24,7 @@ mod config_sources;
 mod environment;
 mod health;
 mod interrupted;
+mod job_control;
 mod machine;
 mod names;
 mod once;
@@ -36,6 +40,8 @@ mod signals;
 mod starting;
 mod status;
 mod stopping;
+mod storm;
 mod subreaper;
 mod unmounting;
+mod voice;
 mod volume;

@@ -6,7 +6,7 @@ use crate::util::{Ended, eventually, run, start};
 use std::process::Command;
 
 /// The agent as PID 1, called by `name`.
-fn named(sandbox: &Sandbox, name: &str, arguments: &[&str]) -> Command {
+pub(crate) fn named(sandbox: &Sandbox, name: &str, arguments: &[&str]) -> Command {
     let line = format!("exec -a {name} agent \"$@\"");
     let mut all = vec!["bash", "-c", &line, "bash"];
     all.extend(arguments);
@@ -205,4 +205,29 @@ fn the_end_of_the_parent_is_a_signal() {
     );
     run(sandbox.pid1(&["bash", "-c", &outer]));
     assert_eq!(sandbox.out("told"), "told\n");
+}
+
+/// It stops itself after the child, as dumb-init does, and nobody else: here PID 1, which the
+/// kernel spares, shares its process group with who started it.
+#[test]
+fn a_stop_from_the_terminal_stops_the_session_and_not_whoever_started_it() {
+    let sandbox = Sandbox::new();
+    let script = "echo $$ >/mnt/out/up; while [ ! -e /mnt/out/end ]; do sleep 0.05; done; exit 9";
+    let running = start(named(&sandbox, "dumb-init", &["--", "sh", "-c", script]));
+    sandbox.out("up");
+    let pid1 = crate::util::child_of(running.pid());
+    let child = crate::util::child_of(pid1);
+    let is_stopped = || {
+        let status = std::fs::read_to_string(format!("/proc/{child}/status")).unwrap();
+        status.contains("\nState:\tT")
+    };
+    crate::util::signal(pid1, 20);
+    eventually("it is stopped", || is_stopped().then_some(()));
+    // One that comes before the stop is complete is cancelled by it (signal(7)).
+    eventually("it goes on", || {
+        crate::util::signal(pid1, 18);
+        (!is_stopped()).then_some(())
+    });
+    sandbox.put_out("end", "now");
+    running.end().expect(9);
 }

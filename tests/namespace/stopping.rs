@@ -2,7 +2,7 @@
 //! had to be killed is named. Well inside 30 s, whatever runs.
 
 use crate::sandbox::Sandbox;
-use crate::util::Ended;
+use crate::util::{Ended, eventually};
 use std::path::Path;
 
 /// Starts the workload, waits until it is up, sends TERM.
@@ -154,4 +154,47 @@ fn a_stop_after_a_boot_takes_the_configured_graces() {
     life.reaches(&sandbox, "up");
     life.signal(15);
     life.end().expect(137).says("within 300 ms of SIGTERM");
+}
+
+/// A wait is cut short where whoever waits was stopped and goes on (signal(7)): a debugger, a
+/// frozen control group, somebody's STOP.
+#[test]
+fn the_grace_is_as_long_where_pid_1_itself_is_stopped_and_continued_in_it() {
+    let sandbox = Sandbox::new();
+    let script = "trap 'echo got > /mnt/out/got; sleep 2; exit 6' TERM
+        echo up > /mnt/out/up; while :; do sleep 0.1; done";
+    let mut life = sandbox.start(&["--no-boot", "--grace", "20s"], script);
+    life.reaches(&sandbox, "up");
+    life.signal(15);
+    life.reaches(&sandbox, "got");
+    stop_and_continue(life.pid1());
+    let ended = life.end().expect(6);
+    assert!(!ended.stderr.contains("kill"), "{ended:#?}");
+}
+
+#[test]
+fn nothing_is_killed_for_a_stop_of_pid_1_that_nobody_asked_the_workload_to_share() {
+    for option in ["--verbose", "--quiet"] {
+        let sandbox = Sandbox::new();
+        let script =
+            "echo up > /mnt/out/up; while [ ! -e /mnt/out/end ]; do sleep 0.1; done; exit 6";
+        let mut life = sandbox.start(&["--no-boot", option], script);
+        life.reaches(&sandbox, "up");
+        stop_and_continue(life.pid1());
+        sandbox.put_out("end", "now");
+        let ended = life.end().expect(6);
+        assert!(!ended.stderr.contains("kill"), "{ended:#?}");
+    }
+}
+
+/// From outside; from inside the kernel spares PID 1.
+fn stop_and_continue(pid1: i32) {
+    let is = |state: char| {
+        let status = std::fs::read_to_string(format!("/proc/{pid1}/status")).unwrap();
+        status.contains(&format!("\nState:\t{state}")).then_some(())
+    };
+    crate::util::signal(pid1, 19);
+    eventually("PID 1 is stopped", || is('T'));
+    crate::util::signal(pid1, 18);
+    eventually("PID 1 waits again", || is('S'));
 }
