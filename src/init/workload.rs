@@ -99,6 +99,7 @@ impl Init {
             && !on_terminal
             && !session
             && self.mounts.is_empty()
+            && !self.children_ignored
             && let Some(pid) = start::plainly(&self.options.command, &self.mask)
         {
             self.reaper.wait_for(pid);
@@ -129,6 +130,7 @@ impl Init {
             parent_death: None,
             mask: Some(self.mask),
             children_ignored: self.children_ignored,
+            broken_pipes_ignored: signals::broken_pipes_ignored(),
             directory: self.working_directory(),
         };
         spawn::prepare(&mut command, setup);

@@ -129,12 +129,14 @@ unsafe fn supervise(
     }
 }
 
-/// Is this PID 1, with three standard descriptors, and without a terminal?
+/// Is this PID 1, with three standard descriptors, without a terminal, and told of its children's
+/// ends?
 #[inline(always)]
 unsafe fn alone() -> bool {
-    let mut terminal = MaybeUninit::<[u8; 256]>::uninit();
-    // SAFETY: the calls take integers, and the last one writes a `struct termios`, which is
-    // smaller.
+    let mut place = MaybeUninit::<[usize; 32]>::uninit();
+    let place = place.as_mut_ptr() as usize;
+    // SAFETY: the calls take integers, and two write what is smaller than the place: a `struct
+    // termios`, and what is done at a signal, which begins with the handler.
     unsafe {
         if bare::call(libc::SYS_getpid, 0, 0, 0, 0, 0) != 1 {
             return false;
@@ -146,7 +148,12 @@ unsafe fn alone() -> bool {
             }
             descriptor += 1;
         }
-        let place = terminal.as_mut_ptr() as usize;
+        let child = libc::SIGCHLD as usize;
+        if bare::call(libc::SYS_rt_sigaction, child, 0, place, bare::SET_SIZE, 0) < 0
+            || (place as *const usize).read_volatile() == libc::SIG_IGN
+        {
+            return false;
+        }
         bare::call(libc::SYS_ioctl, 0, libc::TCGETS as usize, place, 0, 0) < 0
     }
 }

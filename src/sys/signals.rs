@@ -64,6 +64,28 @@ pub fn ignore_children() -> io::Result<()> {
     Ok(())
 }
 
+/// Was this process started with SIGPIPE ignored? Rust's own start ignores it too, where that is
+/// not passed by ([`before_main`](crate::before_main)): then nobody knows, and it is as usual.
+pub fn broken_pipes_ignored() -> bool {
+    let mut now = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: nothing is set; what is in force is written to the place, and read only then.
+    cfg!(target_env = "gnu")
+        && unsafe {
+            libc::sigaction(libc::SIGPIPE, std::ptr::null(), now.as_mut_ptr()) == 0
+                && now.assume_init().sa_sigaction == libc::SIG_IGN
+        }
+}
+
+/// Ignores SIGPIPE, for the program that this child becomes. Async-signal-safe.
+///
+/// # Errors
+/// What `signal(2)` says.
+pub fn ignore_broken_pipes() -> io::Result<()> {
+    // SAFETY: no handler is installed.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) }?;
+    Ok(())
+}
+
 /// Takes the next pending signal's number, waiting at most `timeout` (for ever
 /// where `None`). Returns `None` when the time is up or the wait was disturbed.
 /// A number, not a name: real-time signals are forwarded too.

@@ -33,6 +33,8 @@ pub struct Setup {
     pub mask: Option<SigSet>,
     /// It starts with SIGCHLD ignored.
     pub children_ignored: bool,
+    /// It starts with SIGPIPE ignored; `Command` sees to it that it is not.
+    pub broken_pipes_ignored: bool,
     /// Starts in this directory, if it may go there as who it is then.
     pub directory: Option<CString>,
 }
@@ -88,6 +90,9 @@ fn in_child(setup: &Setup, parent: Pid) -> io::Result<()> {
     }
     if setup.children_ignored {
         signals::ignore_children()?;
+    }
+    if setup.broken_pipes_ignored {
+        signals::ignore_broken_pipes()?;
     }
     let mask = setup.mask.unwrap_or_else(SigSet::empty);
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None)?;

@@ -126,11 +126,14 @@ fn plain(sandbox: &Sandbox, script: &str) -> String {
 fn the_workload_starts_with_the_signal_masks_it_would_have_without_the_agent() {
     let sandbox = Sandbox::new();
     let mut seen = Vec::new();
-    for before in ["", "trap '' USR1 HUP; "] {
+    for before in ["", "trap '' USR1 HUP PIPE; "] {
         let script = |program: &str| format!("{before}exec {program} sh -c \"{MASKS}\"");
         let without = plain(&sandbox, &script(""));
         let with = plain(&sandbox, &script("agent init --no-boot --"));
         assert_eq!(without, with);
+        assert_eq!(without, plain(&sandbox, &script("agent init --no-boot --quiet --")));
+        // In a group of its own, with a variable more: the whole way.
+        assert_eq!(without, plain(&sandbox, &script("agent init --")));
         assert!(with.contains("SigBlk:\t0000000000000000"), "{with}");
         seen.push(with);
     }
@@ -200,9 +203,11 @@ fn without_the_agent_unshare_gives_the_status_back_as_it_is() {
 fn a_status_is_not_lost_where_the_agent_is_started_with_sigchld_ignored() {
     let sandbox = Sandbox::new();
     let ignoring = ["env", "--ignore-signal=CHLD"];
-    let agent = ["agent", "init", "--no-boot", "--"];
     let exits = ["sh", "-c", "exit 3"];
-    run(sandbox.pid1(&[&ignoring[..], &agent, &exits].concat())).expect(3);
+    for agent in [&["agent", "init", "--no-boot"][..], &["agent", "init", "--no-boot", "--quiet"]] {
+        run(sandbox.pid1(&[&ignoring[..], agent, &exits].concat())).expect(3);
+    }
+    let agent = ["agent", "init", "--no-boot", "--"];
     // The workload ignores it, as it would without the agent.
     let tells = ["grep", "^SigIgn", "/proc/self/status"];
     let with = run(sandbox.pid1(&[&ignoring[..], &agent, &tells].concat())).expect(0).stdout;

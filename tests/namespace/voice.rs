@@ -8,7 +8,7 @@ use std::process::Command;
 /// Makes standard error something that nobody reads, then becomes the agent by the words that
 /// are given, its name first.
 const UNREAD: &str = r#"
-import fcntl, os, pty, sys
+import os, pty, signal, sys
 kind, words = sys.argv[1], sys.argv[2:]
 read, write = pty.openpty() if kind == "terminal" else os.pipe()
 if kind == "full":
@@ -18,6 +18,7 @@ if kind == "full":
             os.write(write, b"x" * 4096)
     except BlockingIOError:
         os.set_blocking(write, True)
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it.
 # Held open by the program itself, who doesn't read it.
 os.set_inheritable(read, kind != "closed")
 os.dup2(write, 2)
