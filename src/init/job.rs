@@ -15,8 +15,9 @@ impl Init {
     /// when it is continued, so is the workload. PID 1 is nobody's job: the workload stays stopped
     /// until somebody sends CONT, which is forwarded.
     pub(super) fn follow_stop(&mut self, pid: i32, signal: i32) {
-        // A session of its own is stopped by this process, which has followed already.
-        if self.options.duties.session {
+        // Whoever stops this process stops its child through it; a child that was stopped alone is
+        // nobody's affair here.
+        if self.options.duties.suspends {
             return;
         }
         let asks = matches!(signal, libc::SIGTTIN | libc::SIGTTOU);

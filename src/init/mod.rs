@@ -26,6 +26,7 @@ mod unmount;
 mod workload;
 
 use crate::sys::early::{self, Begun};
+use crate::sys::signals::Ignored;
 use crate::sys::{environ, privilege, signals};
 use boot::Booted;
 use handoff::Stand;
@@ -51,8 +52,8 @@ struct Init {
     report: Report,
     /// The signal mask that children get back.
     mask: SigSet,
-    /// This process was started with SIGCHLD ignored, and so is the workload.
-    children_ignored: bool,
+    /// What this process was started with ignored, and so is the workload.
+    ignored: Ignored,
     reaper: Reaper,
     /// Is this process PID 1 of its namespace?
     first: bool,
@@ -75,6 +76,10 @@ pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
             let _ = writeln!(std::io::stdout(), "{text}");
             return 0;
         }
+        Parsed::SayAside(text) => {
+            let _ = writeln!(std::io::stderr(), "{text}");
+            return 0;
+        }
         Parsed::Wrong(text, status) => {
             let _ = writeln!(std::io::stderr(), "agent: init: {text}");
             return status;
@@ -86,7 +91,7 @@ pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
         .map_or_else(signals::block_all, |b| Ok(b.mask))
         .and_then(|mask| Ok((mask, signals::hear_of_children()?)));
     match signals {
-        Ok((mask, children_ignored)) => {
+        Ok((mask, ignored)) => {
             let first = std::process::id() == 1;
             let reaper = Reaper::default();
             let mounts = Vec::new();
@@ -94,7 +99,7 @@ pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
                 options,
                 report,
                 mask,
-                children_ignored,
+                ignored,
                 reaper,
                 first,
                 mounts,
@@ -116,7 +121,7 @@ pub fn main(name: Name, arguments: Vec<OsString>) -> u8 {
 pub fn asked_in(arguments: Vec<OsString>) -> Option<(bool, Option<PathBuf>)> {
     match options::parse(Name::Agent, arguments) {
         Parsed::Run(options) => Some((options.no_boot, options.config)),
-        Parsed::Say(_) | Parsed::Wrong(..) => None,
+        Parsed::Say(_) | Parsed::SayAside(_) | Parsed::Wrong(..) => None,
     }
 }
 

@@ -16,6 +16,8 @@ impl Init {
             return;
         }
         self.to_all(libc::SIGTERM);
+        // A stopped process takes no TERM before it goes on (signal(7)).
+        self.to_all(libc::SIGCONT);
         if self.wait_until_none(stand.leftover_grace) {
             return;
         }

@@ -43,6 +43,9 @@ impl Init {
                         watch.tell(killed, pid, self.report);
                     }
                     if let Some(ended) = self.reaper.ended() {
+                        if ended.status != 0 {
+                            watch.tell_others(self.report);
+                        }
                         return ended.status;
                     }
                     if let Some(signal) = self.reaper.take_stopped() {
@@ -108,12 +111,14 @@ impl Init {
     fn route(&self, signal: i32) -> Route {
         let duties = &self.options.duties;
         let stop = !duties.drop_in && signal == libc::SIGTERM;
+        let wakes = stop || (signal == libc::SIGCONT && !self.first);
+        let suspends = duties.suspends && from_job_control(signal);
+        let neighbours = of_the_terminal(signal) && !duties.suspends && !duties.has_rule(signal);
         match duties.rewritten(signal) {
-            None => Route::Drop,
-            _ if ours(signal) && !duties.session => Route::Drop,
-            _ if stop || (signal == libc::SIGCONT && !self.first) => Route::Wake,
-            Some(libc::SIGSTOP) if duties.session && signal != libc::SIGSTOP => Route::Wake,
-            Some(other) => Route::Send(other),
+            _ if suspends => Route::Wake,
+            Some(_) if wakes => Route::Wake,
+            Some(other) if !neighbours => Route::Send(other),
+            _ => Route::Drop,
         }
     }
 
@@ -127,7 +132,7 @@ impl Init {
             self.report.info(&format!("received {}: {what}", signals::name(received)));
         }
         // The terminal stops a whole job, so a whole job goes on.
-        let to = if continued { -pid } else { self.receiver(pid) };
+        let to = if continued && !duties.same_group { -pid } else { self.receiver(pid) };
         if let Some(signal) = sent {
             signals::send(to, signal);
         }
@@ -138,8 +143,8 @@ impl Init {
             signals::send(to, libc::SIGCONT);
         }
         // Whoever stopped this process from its terminal waits for it to stop.
-        if duties.session && sent == Some(libc::SIGSTOP) && received != libc::SIGSTOP {
-            signals::send(me(), libc::SIGSTOP);
+        if duties.suspends && from_job_control(received) {
+            suspend();
         }
     }
 }
@@ -167,14 +172,22 @@ impl Stopping {
     }
 }
 
-/// Signals that the kernel sends to PID 1 for what its own process group did: touching the
-/// terminal from the background.
-fn ours(signal: i32) -> bool {
-    matches!(signal, libc::SIGTTIN | libc::SIGTTOU)
+/// Stops this process until somebody sends CONT. The kernel spares PID 1.
+fn suspend() {
+    if let Ok(me) = i32::try_from(std::process::id()) {
+        signals::send(me, libc::SIGSTOP);
+    }
 }
 
-fn me() -> i32 {
-    i32::try_from(std::process::id()).unwrap_or(0)
+/// Signals by which a terminal, or a shell for it, stops a job.
+fn from_job_control(signal: i32) -> bool {
+    signal == libc::SIGTSTP || of_the_terminal(signal)
+}
+
+/// Signals that the kernel sends to a whole process group for what one of it did: touching the
+/// terminal from the background. They are no more the workload's than the terminal is.
+fn of_the_terminal(signal: i32) -> bool {
+    matches!(signal, libc::SIGTTIN | libc::SIGTTOU)
 }
 
 #[cfg(test)]
@@ -184,6 +197,7 @@ mod tests {
     use crate::init::reap::Reaper;
     use crate::init::report::Report;
     use crate::sys::quiet::Plain;
+    use crate::sys::signals::Ignored;
     use nix::sys::signal::SigSet;
 
     #[test]
@@ -206,7 +220,7 @@ mod tests {
                 first: true,
                 mounts: Vec::new(),
                 asked: None,
-                children_ignored: false,
+                ignored: Ignored::default(),
                 lent: false,
                 begun: None,
             };

@@ -4,13 +4,14 @@ use super::Init;
 use super::boot::pid_of;
 use super::handoff::Stand;
 use crate::sys::quiet::{Quiet, Route};
+use crate::sys::signals::Ignored;
 use crate::sys::users::Credentials;
 use crate::sys::{signals, spawn, start, terminal};
 use nix::unistd::Gid;
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::process::Command;
+use std::process::{self, Command};
 
 /// Exit status of a command that cannot be executed, and of one that is not found (POSIX sh, 2.8.2).
 const NOT_EXECUTABLE: u8 = 126;
@@ -39,8 +40,15 @@ impl Init {
                 return status;
             }
         };
-        self.leave_directory();
+        self.let_go();
+        if self.tells_steps() {
+            let name = self.options.command.first().cloned().unwrap_or_default();
+            self.report.info(&format!("started {} as process {pid}", name.display()));
+        }
         let status = self.supervise(pid, stand);
+        if self.tells_steps() {
+            self.report.info(&format!("process {pid} ended with status {status}"));
+        }
         self.take_terminal_back();
         if self.options.duties.drop_in && !self.first {
             self.leave_leftovers(pid);
@@ -56,22 +64,34 @@ impl Init {
             libc::SIGTERM | libc::SIGINT => Route::Wake,
             _ => Route::Drop,
         });
+        self.let_go();
         while !matches!(self.next(None, Some(&quiet)), Some(libc::SIGTERM | libc::SIGINT)) {}
-        self.stop_leftovers(stand);
+        if self.first {
+            self.stop_leftovers(stand);
+        }
         0
     }
 
     /// Whoever goes by another init's name and isn't PID 1 leaves what the child has left, as that
-    /// one does; dumb-init asks the child's session to end.
+    /// one does; dumb-init asks the child's session to end, in the words that it has for that.
     fn leave_leftovers(&self, pid: i32) {
-        if self.options.duties.session {
-            signals::send(-pid, libc::SIGTERM);
+        let duties = &self.options.duties;
+        if let Some(signal) = duties.rewritten(libc::SIGTERM).filter(|_| duties.session) {
+            signals::send(-pid, signal);
         }
     }
 
-    /// A directory that somebody is in can't be unmounted. The name of a configuration may be
-    /// relative to this one, and whoever looks for the boot's status goes by it.
-    fn leave_directory(&self) {
+    /// Are the child's start and end told, where more than warnings are? tini does so from one
+    /// `-v` on.
+    fn tells_steps(&self) -> bool {
+        self.report.names_each() || self.options.duties.drop_in
+    }
+
+    /// Keeps nothing that somebody else may wait for. A directory that somebody is in can't be
+    /// unmounted. The name of a configuration may be relative to this one, and whoever looks for
+    /// the boot's status goes by it.
+    fn let_go(&self) {
+        spawn::close_from(3);
         if self.options.config.as_ref().is_none_or(|file| file.is_absolute()) {
             let _ = std::env::set_current_dir("/");
         }
@@ -94,12 +114,13 @@ impl Init {
         }
         let on_terminal = terminal::attached();
         let session = self.options.duties.session;
-        let plain = stand.variables.is_empty() && stand.become_user.is_none();
-        if plain
-            && !on_terminal
-            && !session
+        let same_group = self.options.duties.same_group;
+        let listens = std::env::var("LISTEN_PID").is_ok_and(|pid| pid == process::id().to_string());
+        let as_this_one = stand.variables.is_empty() && stand.become_user.is_none() && !listens;
+        if as_this_one
+            && !(on_terminal || session || same_group)
+            && self.ignored == Ignored::default()
             && self.mounts.is_empty()
-            && !self.children_ignored
             && let Some(pid) = start::plainly(&self.options.command, &self.mask)
         {
             self.reaper.wait_for(pid);
@@ -110,9 +131,9 @@ impl Init {
         };
         let mut command = Command::new(program);
         command.args(arguments);
-        for (name, value) in &stand.variables {
-            command.env(name, value);
-        }
+        let variables = stand.variables.iter().map(|(name, value)| {
+            Ok((CString::new(name.as_bytes())?, CString::new(value.as_bytes())?))
+        });
         let credentials = stand.become_user.as_ref().map(|(uid, gid, groups)| Credentials {
             uid: *uid,
             gid: *gid,
@@ -121,16 +142,17 @@ impl Init {
         if session && terminal::attached() {
             terminal::give_up();
         }
-        self.lent = !session && terminal::is_all_ours();
+        self.lent = !session && !same_group && terminal::is_all_ours();
         let setup = spawn::Setup {
-            own_group: true,
+            own_group: !same_group,
             own_session: session,
             foreground: self.lent,
             credentials,
             parent_death: None,
             mask: Some(self.mask),
-            children_ignored: self.children_ignored,
-            broken_pipes_ignored: signals::broken_pipes_ignored(),
+            ignored: self.ignored,
+            variables: variables.collect::<io::Result<_>>()?,
+            listens,
             directory: self.working_directory(),
         };
         spawn::prepare(&mut command, setup);

@@ -9,7 +9,7 @@
 use std::ffi::c_char;
 
 /// How large the kernel's own signal set is, in bytes.
-pub(super) const SET_SIZE: usize = 8;
+const SET_SIZE: usize = 8;
 
 /// `rt_sigtimedwait(2)` for every signal, for ever. A negative number is an interrupted wait.
 #[inline(always)]

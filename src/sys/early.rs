@@ -7,8 +7,8 @@
 //! something is to be decided, said or stopped, with the stack as the kernel left it; the init
 //! then takes over what has [`begun`]. Where COMMAND just ends and leaves nobody, it never does.
 //!
-//! Whatever isn't exactly that (options, a boot, a terminal, not PID 1, a command that cannot be
-//! executed) starts as if this file weren't there.
+//! Whatever isn't exactly that (options, a boot, a terminal, sockets handed over, not PID 1, a command that
+//! cannot be executed) starts as if this file weren't there.
 //!
 //! Nothing here may call the C library; [`start`](super::start) says what that means.
 #![allow(unsafe_code)]
@@ -70,7 +70,7 @@ unsafe extern "C" fn early(stack: *const usize) {
         let arguments = stack.add(1).cast::<*const c_char>();
         let environment = arguments.add(*stack + 1);
         let Some(plain) = plain::asked_for(arguments, environment) else { return };
-        if !alone() {
+        if !alone() || ignores_children() {
             return;
         }
         let mask = bare::set_mask(signals::ALL);
@@ -80,9 +80,11 @@ unsafe extern "C" fn early(stack: *const usize) {
             bare::set_mask(mask);
             return;
         };
+        // What somebody passed through is the child's, and whoever waits for its end waits for all.
+        bare::call(libc::SYS_close_range, 3, u32::MAX as usize, 0, 0, 0);
         bare::call(libc::SYS_chdir, c"/".as_ptr() as usize, 0, 0, 0, 0);
         let kills = kills::so_far();
-        let woken = supervise(pid, plain.duties, kills != NOT_COUNTED, environment);
+        let woken = supervise(pid, plain.duties, kills, environment);
         MASK.store(mask, Relaxed);
         KILLS.store(kills, Relaxed);
         WOKEN.0.store(woken.0, Relaxed);
@@ -96,14 +98,14 @@ unsafe extern "C" fn early(stack: *const usize) {
 unsafe fn supervise(
     pid: i32,
     duties: Plain,
-    kills: bool,
+    kills: u64,
     environment: *const *const c_char,
 ) -> (i32, i32) {
     let mut place = MaybeUninit::<Quiet>::uninit();
     let mut program = MaybeUninit::<[(usize, usize); SEGMENTS]>::uninit();
     // SAFETY: both are filled before they are used; `environment` is the caller's.
     let (quiet, program) = unsafe {
-        quiet::plain(place.as_mut_ptr(), pid, duties, kills);
+        quiet::plain(place.as_mut_ptr(), pid, duties, kills != NOT_COUNTED);
         let (headers, count) = headers_behind(environment);
         memory::find_segments(headers, count, program.as_mut_ptr().cast());
         (place.assume_init_ref(), program.assume_init_ref())
@@ -114,29 +116,33 @@ unsafe fn supervise(
         if who != pid {
             return (who, status);
         }
-        // PID 1 is nobody's job: a workload that was stopped stays so until somebody sends CONT.
+        // PID 1 is nobody's job: a workload that was stopped stays so until somebody sends CONT,
+        // but for one that asks for a terminal.
         if libc::WIFSTOPPED(status) {
+            if matches!(libc::WSTOPSIG(status), libc::SIGTTIN | libc::SIGTTOU) {
+                return (who, status);
+            }
             continue;
         }
-        if libc::WIFEXITED(status) && bare::childless() {
-            bare::exit(libc::WEXITSTATUS(status));
-        }
         let signal = libc::WTERMSIG(status);
-        if libc::WIFSIGNALED(status) && signal != libc::SIGKILL && bare::childless() {
-            bare::exit(128 + signal);
+        let end = match libc::WIFEXITED(status) {
+            true => libc::WEXITSTATUS(status),
+            false => 128 + signal,
+        };
+        // Where it failed, the out-of-memory killer may have had a hand in it.
+        if signal != libc::SIGKILL && bare::childless() && (end == 0 || kills::so_far() == kills) {
+            bare::exit(end);
         }
         return (who, status);
     }
 }
 
-/// Is this PID 1, with three standard descriptors, without a terminal, and told of its children's
-/// ends?
+/// Is this PID 1, with three standard descriptors, and without a terminal?
 #[inline(always)]
 unsafe fn alone() -> bool {
-    let mut place = MaybeUninit::<[usize; 32]>::uninit();
-    let place = place.as_mut_ptr() as usize;
-    // SAFETY: the calls take integers, and two write what is smaller than the place: a `struct
-    // termios`, and what is done at a signal, which begins with the handler.
+    let mut terminal = MaybeUninit::<[u8; 256]>::uninit();
+    // SAFETY: the calls take integers, and the last one writes a `struct termios`, which is
+    // smaller.
     unsafe {
         if bare::call(libc::SYS_getpid, 0, 0, 0, 0, 0) != 1 {
             return false;
@@ -148,13 +154,21 @@ unsafe fn alone() -> bool {
             }
             descriptor += 1;
         }
-        let child = libc::SIGCHLD as usize;
-        if bare::call(libc::SYS_rt_sigaction, child, 0, place, bare::SET_SIZE, 0) < 0
-            || (place as *const usize).read_volatile() == libc::SIG_IGN
-        {
-            return false;
-        }
+        let place = terminal.as_mut_ptr() as usize;
         bare::call(libc::SYS_ioctl, 0, libc::TCGETS as usize, place, 0, 0) < 0
+    }
+}
+
+/// Was this process started with SIGCHLD ignored? The child is to ignore it, and this process not.
+#[inline(always)]
+unsafe fn ignores_children() -> bool {
+    let mut action = MaybeUninit::<[usize; 8]>::uninit();
+    let (place, size) = (action.as_mut_ptr() as usize, size_of::<u64>());
+    // SAFETY: the call writes the kernel's `struct sigaction`, which is smaller; its first word is
+    // the handler.
+    unsafe {
+        bare::call(libc::SYS_rt_sigaction, libc::SIGCHLD as usize, 0, place, size, 0) == 0
+            && action.as_ptr().cast::<usize>().read() == libc::SIG_IGN
     }
 }
 

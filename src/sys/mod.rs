@@ -10,7 +10,6 @@
 //! nsswitch.conf loads a second C library and crashes; [`users`] reads the files.
 
 mod bare;
-mod before_main;
 pub mod beneath;
 pub mod cgroup;
 pub mod clock;

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{SigHandler, Signal, killpg};
 use nix::unistd::Pid;
 use std::fs;
 use std::io;
@@ -174,11 +174,11 @@ pub fn open_standard() {
     }
 }
 
-/// Ends this process at once: nothing that was registered for its end is run (`_exit(2)`), and
-/// what stands in a buffer is lost.
-pub fn exit(status: u8) -> ! {
-    // SAFETY: the call takes an integer and doesn't return.
-    unsafe { libc::_exit(status.into()) }
+/// Makes a write to a pipe that nobody reads an error (EPIPE) instead of a signal, as Rust's start
+/// does.
+pub fn ignore_broken_pipes() {
+    // SAFETY: no handler is installed.
+    let _ = unsafe { nix::sys::signal::signal(Signal::SIGPIPE, SigHandler::SigIgn) };
 }
 
 /// Sends `signal` to every member of process group `group`; a group with nobody

@@ -10,6 +10,7 @@
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use std::io;
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 /// All 64 signals as the kernel has them; the C library keeps two (32, 33) out of its own sets.
@@ -43,47 +44,52 @@ pub fn block_all() -> io::Result<SigSet> {
     if done == 0 { Ok(before) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Asks for SIGCHLD where this process was started with that ignored: the kernel would tell of no
-/// child's end and keep no status (`waitpid(2)`). Returns whether it was, for the children.
+/// What whoever started this program may have ignored, and this program changes. SIGCHLD: the kernel
+/// would tell of no child's end and keep no status (`waitpid(2)`). SIGPIPE: Rust's way to start a
+/// program sets it back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ignored {
+    children: bool,
+    pipe: bool,
+}
+
+/// Asks for SIGCHLD where this process was started with that ignored. Returns what was ignored, for
+/// the children.
 ///
 /// # Errors
 /// What `signal(2)` says.
-pub fn hear_of_children() -> io::Result<bool> {
+pub fn hear_of_children() -> io::Result<Ignored> {
     // SAFETY: no handler is installed.
     let before = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
-    Ok(matches!(before, SigHandler::SigIgn))
+    let children = matches!(before, SigHandler::SigIgn);
+    // Where Rust's own start has run, nobody knows: then it is as usual.
+    Ok(Ignored { children, pipe: cfg!(target_env = "gnu") && is_ignored(libc::SIGPIPE) })
 }
 
-/// Ignores SIGCHLD, for the program that this child becomes. Async-signal-safe.
-///
-/// # Errors
-/// What `signal(2)` says.
-pub fn ignore_children() -> io::Result<()> {
-    // SAFETY: no handler is installed.
-    unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
-    Ok(())
+fn is_ignored(signal: i32) -> bool {
+    let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing is set; the structure outlives the call and is valid while all zero.
+    let now = unsafe {
+        libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr());
+        now.assume_init()
+    };
+    now.sa_sigaction == libc::SIG_IGN
 }
 
-/// Was this process started with SIGPIPE ignored? Rust's own start ignores it too, where that is
-/// not passed by ([`before_main`](crate::before_main)): then nobody knows, and it is as usual.
-pub fn broken_pipes_ignored() -> bool {
-    let mut now = std::mem::MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: nothing is set; what is in force is written to the place, and read only then.
-    cfg!(target_env = "gnu")
-        && unsafe {
-            libc::sigaction(libc::SIGPIPE, std::ptr::null(), now.as_mut_ptr()) == 0
-                && now.assume_init().sa_sigaction == libc::SIG_IGN
+impl Ignored {
+    /// Ignores it again, for the program that this child becomes. Async-signal-safe.
+    ///
+    /// # Errors
+    /// What `signal(2)` says.
+    pub fn give_back(self) -> io::Result<()> {
+        for (one, ignored) in [(Signal::SIGCHLD, self.children), (Signal::SIGPIPE, self.pipe)] {
+            if ignored {
+                // SAFETY: no handler is installed.
+                unsafe { signal(one, SigHandler::SigIgn) }?;
+            }
         }
-}
-
-/// Ignores SIGPIPE, for the program that this child becomes. Async-signal-safe.
-///
-/// # Errors
-/// What `signal(2)` says.
-pub fn ignore_broken_pipes() -> io::Result<()> {
-    // SAFETY: no handler is installed.
-    unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) }?;
-    Ok(())
+        Ok(())
+    }
 }
 
 /// Takes the next pending signal's number, waiting at most `timeout` (for ever

@@ -31,10 +31,13 @@ pub struct Setup {
     pub parent_death: Option<Signal>,
     /// The signal mask it starts with; `None` means an empty one.
     pub mask: Option<SigSet>,
-    /// It starts with SIGCHLD ignored.
-    pub children_ignored: bool,
-    /// It starts with SIGPIPE ignored; `Command` sees to it that it is not.
-    pub broken_pipes_ignored: bool,
+    /// What it starts with ignored.
+    pub ignored: signals::Ignored,
+    /// Set in its environment; for a process of one thread alone.
+    pub variables: Vec<(CString, CString)>,
+    /// Gets the sockets that were handed to this process (`sd_listen_fds(3)`): LISTEN_PID names
+    /// it. For a process of one thread alone.
+    pub listens: bool,
     /// Starts in this directory, if it may go there as who it is then.
     pub directory: Option<CString>,
 }
@@ -43,10 +46,19 @@ pub struct Setup {
 pub fn prepare(command: &mut Command, setup: Setup) {
     let parent = Pid::this();
     // SAFETY: between fork and exec only async-signal-safe calls are made
-    // (signal-safety(7)): system calls on values that were allocated before.
+    // (signal-safety(7)): system calls on values that were allocated before. Where the environment
+    // is changed this process has one thread, so nobody held a lock as it was forked.
     unsafe {
         command.pre_exec(move || in_child(&setup, parent));
     }
+}
+
+/// Closes every descriptor of this process from `first` on (`close_range(2)`): those that somebody
+/// passed through it to a child are the child's now, and an end that only the child should hold
+/// would stay open here. An older kernel leaves them. Nobody in this process may use one of them.
+pub fn close_from(first: u32) {
+    // SAFETY: the call takes three integers, and PID 1 opens what it reads each time.
+    unsafe { libc::close_range(first, u32::MAX, 0) };
 }
 
 /// Keeps every descriptor from `first` on from the next program that this process becomes
@@ -88,15 +100,22 @@ fn in_child(setup: &Setup, parent: Pid) -> io::Result<()> {
             return Err(io::Error::other("the parent ended first"));
         }
     }
-    if setup.children_ignored {
-        signals::ignore_children()?;
-    }
-    if setup.broken_pipes_ignored {
-        signals::ignore_broken_pipes()?;
-    }
+    set_environment(setup);
+    setup.ignored.give_back()?;
     let mask = setup.mask.unwrap_or_else(SigSet::empty);
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None)?;
     Ok(())
+}
+
+/// Here rather than by [`Command::env`], which fixes the environment before the child has a number.
+fn set_environment(setup: &Setup) {
+    let own = setup.listens.then(|| CString::new(std::process::id().to_string()).ok()).flatten();
+    let listens = own.as_deref().map(|own| (c"LISTEN_PID", own));
+    let given = setup.variables.iter().map(|(name, value)| (name.as_c_str(), value.as_c_str()));
+    for (name, value) in given.chain(listens) {
+        // SAFETY: two strings that the call copies; nobody else reads or writes the environment.
+        unsafe { libc::setenv(name.as_ptr(), value.as_ptr(), 1) };
+    }
 }
 
 /// Groups first, then the group, then the user: the other way round the right to

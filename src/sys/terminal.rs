@@ -56,10 +56,16 @@ fn on_controlling<T>(act: impl Fn(BorrowedFd) -> nix::Result<T>) -> Option<T> {
 }
 
 /// Gives the controlling terminal up, so that a session of a child's can have it
-/// (`TIOCNOTTY`, `tty_ioctl(4)`). Signals must be blocked: the kernel sends HUP and CONT.
+/// (`TIOCNOTTY`, `tty_ioctl(4)`). Signals must be blocked: where this process leads the session of
+/// that terminal, the kernel sends HUP and CONT to the foreground. They tell of this call and of
+/// nothing else, so they are taken off the queue: a child would end of the HUP.
 pub fn give_up() {
     // SAFETY: the request takes no argument.
-    let _ = unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCNOTTY) };
+    let given_up = unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCNOTTY) == 0 };
+    if given_up && unistd::getsid(None) == Ok(unistd::getpid()) {
+        signals::forget(libc::SIGHUP);
+        signals::forget(libc::SIGCONT);
+    }
 }
 
 /// Makes the terminal on standard input the controlling one of this session, where it is a

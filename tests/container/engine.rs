@@ -74,11 +74,16 @@ pub(crate) fn podman(arguments: &[&str]) -> Output {
 }
 
 /// Runs a command to its end, which must come within `limit`.
-pub(crate) fn run(mut command: Command, limit: Duration) -> Output {
+pub(crate) fn run(command: Command, limit: Duration) -> Output {
+    run_with_input(command, Stdio::null(), limit)
+}
+
+/// The same with something on standard input.
+pub(crate) fn run_with_input(mut command: Command, input: Stdio, limit: Duration) -> Output {
     let began = Instant::now();
     let shown = format!("{command:?}");
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -27,6 +27,9 @@
 #[path = "../util/readiness.rs"]
 mod readiness;
 
+#[path = "../util/pty.rs"]
+mod pty;
+
 mod engine;
 mod guard;
 mod hostile;
@@ -37,16 +40,20 @@ mod bootstrap;
 mod bootstrap_failures;
 mod config_failures;
 mod controls;
+mod drop_in;
 mod first_start;
 mod health;
 mod interrupted;
 mod lives;
+mod memory_limit;
 mod orphans;
 mod privileged;
 mod provision;
 mod secrecy;
 mod stop;
+mod stop_alone;
 mod terminal;
+mod terminal_alone;
 mod tool_baseline;
 mod tool_drift;
 mod tool_failures;

@@ -6,14 +6,14 @@ use crate::sandbox::{IDLE, Recipe, Sandbox};
 use std::time::Duration;
 
 /// Processes that have ended and were not reaped.
-fn defunct(sandbox: &Sandbox) -> usize {
+pub(crate) fn defunct(sandbox: &Sandbox) -> usize {
     let line = "cat /proc/[0-9]*/stat 2>/dev/null | sed 's/.*) //' | cut -c1";
     sandbox.sh(line).good().lines().filter(|state| *state == "Z").count()
 }
 
 /// Makes this many orphans: each one's parent ends at once, and it lives a little longer. A
 /// shell does not do: it may see its child's end before its own.
-fn orphans(count: u32) -> String {
+pub(crate) fn orphans(count: u32) -> String {
     format!(
         "perl -e 'for (1..{count}) {{
             if (!fork) {{ if (!fork) {{ select undef, undef, undef, 0.01 }} exit }}

@@ -1,12 +1,14 @@
 //! A container as the contract starts it, and what can be asked of it from outside.
 
 use crate::engine::{
-    LIMIT, Output, image, network_arguments, podman, podman_command, run, wait_for,
+    LIMIT, Output, image, network_arguments, podman, podman_command, run, run_with_input, wait_for,
 };
 use crate::guard::{Volume, unique};
+use crate::pty::Terminal;
 use crate::seen::{Seen, keep_sample};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use std::io::{Seek, Write};
 use std::process::Command;
 use std::time::Duration;
 
@@ -38,6 +40,18 @@ impl Recipe {
     /// The contract's flags with a volume at the home.
     pub(crate) fn on(volume: &Volume) -> Self {
         Self::bare().argument(&format!("--volume={}", volume.at_home()))
+    }
+
+    /// PID 1 and nothing else, as an image that wants an init alone has it: no boot, and podman's
+    /// defaults. Seconds less for tests that the boot doesn't matter to.
+    pub(crate) fn alone() -> Self {
+        Self::alone_with(&[])
+    }
+
+    /// The same with further options of `agent init`.
+    pub(crate) fn alone_with(options: &[&str]) -> Self {
+        let words = [&["/usr/local/bin/agent", "init", "--no-boot"], options, &["--"]].concat();
+        Self::with(&[&format!("--entrypoint={}", serde_json::to_string(&words).unwrap())])
     }
 
     /// Flags of the test's own.
@@ -99,11 +113,21 @@ impl Recipe {
         (sandbox, output)
     }
 
-    /// The command line that runs it on a terminal, for a caller that has one.
-    pub(crate) fn on_terminal(self, command: &[&str]) -> (Sandbox, Command) {
+    /// Runs it with these options of `podman run`, and these words on its standard input.
+    pub(crate) fn run_with_input(self, how: &[&str], input: &str, command: &[&str]) -> Output {
+        let sandbox = Sandbox { name: unique("sandbox") };
+        let mut words = tempfile::tempfile().unwrap();
+        words.write_all(input.as_bytes()).unwrap();
+        words.rewind().unwrap();
+        run_with_input(self.command(&sandbox, how, command), words.into(), LIMIT)
+    }
+
+    /// Runs it on a terminal. Of the two the terminal must go first, where a test fails.
+    #[track_caller]
+    pub(crate) fn on_terminal(self, command: &[&str]) -> (Sandbox, Terminal) {
         let sandbox = Sandbox { name: unique("sandbox") };
         let podman = self.command(&sandbox, &["--interactive", "--tty"], command);
-        (sandbox, podman)
+        (sandbox, Terminal::start(podman))
     }
 
     fn command(&self, sandbox: &Sandbox, how: &[&str], command: &[&str]) -> Command {
@@ -212,6 +236,37 @@ impl Sandbox {
     /// Stops it with podman's default patience.
     pub(crate) fn stop(&self) -> Output {
         podman(&["stop", &self.name])
+    }
+
+    /// Sends its PID 1 a signal.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        podman(&["kill", "--signal", name, &self.name]).good();
+    }
+
+    /// Waits until what it says holds this text.
+    #[track_caller]
+    pub(crate) fn says(&self, text: &str) {
+        wait_for(&format!("{text:?} in the logs"), Duration::from_secs(60), || {
+            self.logs().contains(text).then_some(())
+        });
+    }
+
+    /// A process for a person, on a terminal of its own.
+    #[track_caller]
+    pub(crate) fn exec_on_terminal(&self, arguments: &[&str], command: &[&str]) -> Terminal {
+        let mut podman = podman_command();
+        podman.args(["exec", "--interactive", "--tty"]).args(arguments);
+        podman.arg(&self.name).args(command);
+        Terminal::start(podman)
+    }
+
+    /// Somebody comes back to a sandbox that runs on a terminal.
+    #[track_caller]
+    pub(crate) fn attach(&self) -> Terminal {
+        let mut podman = podman_command();
+        podman.args(["attach", &self.name]);
+        Terminal::start(podman)
     }
 
     /// Starts it again: another life of the same container.

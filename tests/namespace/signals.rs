@@ -1,42 +1,9 @@
-//! Signals and exit statuses: what is forwarded to whom, and what the end of the workload is
-//! outside. tini and dumb-init are tested for the same.
+//! Signals that reach the workload, and what it starts with. What every init does, each signal and each
+//! status one by one, is in [`crate::inits`].
 
 use crate::sandbox::Sandbox;
 use crate::util::{eventually, run, unprivileged};
 use std::path::Path;
-
-#[test]
-fn every_exit_status_is_the_workloads() {
-    // One sandbox after the other would take a minute; the namespaces alone do here.
-    let sandbox = Sandbox::new();
-    for status in 0..=255 {
-        let script = format!("exit {status}");
-        let ended = run(sandbox.pid1(&["agent", "init", "--no-boot", "sh", "-c", &script]));
-        assert_eq!(ended.code(), status, "{ended:#?}");
-    }
-}
-
-#[test]
-fn every_signal_that_ends_the_workload_is_128_and_its_number() {
-    let sandbox = Sandbox::new();
-    // The default action of these is to end the process (signal(7)).
-    let named = (1..=31).filter(|s| !matches!(s, 17..=23 | 28));
-    for signal in named {
-        let script = format!("ulimit -c 0; kill -{signal} $$; sleep 5");
-        let ended = run(sandbox.pid1(&["agent", "init", "--no-boot", "sh", "-c", &script]));
-        assert_eq!(ended.code(), 128 + signal, "signal {signal}: {ended:#?}");
-    }
-}
-
-#[test]
-fn a_real_time_signal_that_ends_the_workload_is_128_and_its_number() {
-    let sandbox = Sandbox::new();
-    for signal in [34, 35, 50, 64] {
-        let script = format!("kill -{signal} $$; sleep 5");
-        let ended = run(sandbox.pid1(&["agent", "init", "--no-boot", "sh", "-c", &script]));
-        assert_eq!(ended.code(), 128 + signal, "signal {signal}: {ended:#?}");
-    }
-}
 
 /// Parent and child of one process group note what they get. RT 35 is RTMIN+1 of glibc.
 const NOTING: &str = r#"

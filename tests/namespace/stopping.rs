@@ -68,6 +68,20 @@ fn a_second_term_does_not_prolong_the_grace() {
 }
 
 #[test]
+fn a_second_request_to_stop_makes_the_grace_short() {
+    let sandbox = Sandbox::new();
+    let mut life = sandbox.start(
+        &["--no-boot", "--grace", "20s"],
+        "trap 'echo got > /mnt/out/got' TERM; echo up > /mnt/out/up; while :; do sleep 0.1; done",
+    );
+    life.reaches(&sandbox, "up");
+    life.signal(15);
+    life.reaches(&sandbox, "got");
+    life.signal(15);
+    assert!(life.end().expect(137).took.as_secs() < 10);
+}
+
+#[test]
 fn a_stopped_workload_is_ended_too() {
     let ended = stop(
         &Sandbox::new(),

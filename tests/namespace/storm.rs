@@ -5,7 +5,7 @@
 //! `AGENT_TEST_STORM_SECONDS` makes each storm last longer; `AGENT_TEST_STORM_SEED` repeats one.
 //! With `--nocapture` the figures are printed.
 
-use crate::names::named;
+use crate::inits::named;
 use crate::sandbox::Sandbox;
 use crate::util::{Running, child_of, children, eventually, run, start};
 use fastrand::Rng;
@@ -49,7 +49,7 @@ struct Weather {
 const AGENT: Weather = Weather {
     what: "agent init",
     name: "agent",
-    options: &["init", "--no-boot", "--grace", "20s"],
+    options: &["init", "--no-boot"],
     first: true,
     not_yet: Some(TERM),
     follows_stops: false,
@@ -62,11 +62,11 @@ fn pid_1_in_a_storm() {
 
 #[test]
 fn a_subreaper_in_a_storm() {
-    storm(&Weather { what: "agent init as a subreaper", first: false, ..AGENT });
+    let options = &["init", "--no-boot", "--grace", "20s"];
+    storm(&Weather { what: "agent init as a subreaper", options, first: false, ..AGENT });
 }
 
-const TINI: Weather =
-    Weather { what: "tini", name: "tini", options: &["-g"], not_yet: None, ..AGENT };
+const TINI: Weather = Weather { what: "tini", name: "tini", options: &[], not_yet: None, ..AGENT };
 
 #[test]
 fn pid_1_by_the_name_of_tini_in_a_storm() {

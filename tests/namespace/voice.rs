@@ -18,7 +18,7 @@ if kind == "full":
             os.write(write, b"x" * 4096)
     except BlockingIOError:
         os.set_blocking(write, True)
-signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it.
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 # Held open by the program itself, who doesn't read it.
 os.set_inheritable(read, kind != "closed")
 os.dup2(write, 2)

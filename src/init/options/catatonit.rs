@@ -4,6 +4,9 @@
 use super::{Duties, Options, Parsed, Target, Verbosity, letters};
 use std::ffi::OsString;
 
+/// catatonit goes by tini's name here, which is what container engines ask for.
+const VERSION: &str = concat!("tini version 0.1.7_catatonit - agent ", env!("CARGO_PKG_VERSION"));
+
 /// catatonit says so with 1, and so where the program can't be executed.
 const WRONG: u8 = 1;
 
@@ -18,26 +21,27 @@ Usage: catatonit [-ghLPV] [--] <progname> [<arguments>...]
   -P              Run in pause mode (no program is run and quit on SIGINT or SIGTERM).
   -V, --version   Print version information.
 
+Environment: CATATONIT_DEBUG (say what is done).
+
 Exit status: the program's own; 128+n where signal n ended it; 1 wrong usage, or it can't
 be executed.";
 
-pub(super) fn parse(arguments: Vec<OsString>) -> Parsed {
+pub(super) fn parse(arguments: Vec<OsString>, variable: impl Fn(&str) -> Option<String>) -> Parsed {
+    let debug = variable("CATATONIT_DEBUG").is_some();
     let mut duties = Duties {
         target: Target::Child,
-        verbosity: Verbosity::ERRORS,
+        verbosity: if debug { Verbosity::EACH } else { Verbosity::ERRORS },
         subreaper: true,
         drop_in: true,
         cannot_execute: Some(WRONG),
         ..Duties::default()
     };
     let mut say = None;
-    let command = letters(arguments, |option, _| {
+    let command = letters(arguments, &["version", "help"], |option, _| {
         match option {
-            "-h" | "--help" => say = Some(HELP.to_owned()),
-            "-L" => say = Some("MIT".to_owned()),
-            "-V" | "--version" => {
-                say = Some(format!("catatonit (agent {})", env!("CARGO_PKG_VERSION")));
-            }
+            "-h" | "--help" => say = Some(Parsed::SayAside(HELP.to_owned())),
+            "-L" => say = Some(Parsed::Say("MIT".to_owned())),
+            "-V" | "--version" => say = Some(Parsed::Say(VERSION.to_owned())),
             "-g" => duties.target = Target::Group,
             "-P" => duties.pause = true,
             other => return Err(format!("unknown option {other}")),
@@ -45,7 +49,7 @@ pub(super) fn parse(arguments: Vec<OsString>) -> Parsed {
         Ok(())
     });
     match (say, command) {
-        (Some(text), _) => Parsed::Say(text),
+        (Some(said), _) => said,
         (None, Err(e)) => {
             Parsed::Wrong(format!("{e}; `catatonit -h` shows what is understood"), WRONG)
         }
@@ -64,7 +68,8 @@ mod tests {
 
     #[test]
     fn catatonits_options_are_understood() {
-        let read = |text: &str| parse(text.split_whitespace().map(OsString::from).collect());
+        let read =
+            |text: &str| parse(text.split_whitespace().map(OsString::from).collect(), |_| None);
         let Parsed::Run(o) = read("-g -- sh -c -P") else { panic!() };
         assert_eq!(o.command, ["sh", "-c", "-P"]);
         assert!(o.duties.target == Target::Group && !o.duties.pause);

@@ -24,6 +24,8 @@ Environment: DUMB_INIT_DEBUG=1 (as -v), DUMB_INIT_SETSID=0 (as -c).
 Exit status: the command's own; 128+n where signal n ended it; 2 it can't be executed;
 1 wrong usage.";
 
+const LONG: [&str; 5] = ["help", "single-child", "rewrite", "verbose", "version"];
+
 /// In a session of its own nobody would let the child go on after a stop from the terminal,
 /// so dumb-init makes these three an unconditional stop, which it follows itself.
 const STOPS: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
@@ -34,11 +36,12 @@ pub(super) fn parse(arguments: Vec<OsString>, variable: impl Fn(&str) -> Option<
         verbosity: if is("DUMB_INIT_DEBUG", "1") { Verbosity::EACH } else { Verbosity::ERRORS },
         session: !is("DUMB_INIT_SETSID", "0"),
         drop_in: true,
+        suspends: true,
         cannot_execute: Some(CANNOT_EXECUTE),
         ..Duties::default()
     };
     let mut say = None;
-    let command = letters(arguments, |option, value| {
+    let command = letters(arguments, &LONG, |option, value| {
         match option {
             "-h" | "--help" => say = Some(HELP.to_owned()),
             "-V" | "--version" => {
@@ -62,9 +65,10 @@ pub(super) fn parse(arguments: Vec<OsString>, variable: impl Fn(&str) -> Option<
         }
     } else {
         duties.target = Target::Child;
+        duties.same_group = true;
     }
     match (say, command) {
-        (Some(text), _) => Parsed::Say(text),
+        (Some(text), _) => Parsed::SayAside(text),
         (None, Err(e)) => {
             Parsed::Wrong(format!("{e}; `dumb-init --help` shows what is understood"), WRONG)
         }

@@ -22,6 +22,11 @@ pub(in crate::init) struct Duties {
     pub(in crate::init) verbosity: Verbosity,
     /// The child leads a session of its own, with the terminal as its controlling one.
     pub(in crate::init) session: bool,
+    /// The child stays in the process group of this process.
+    pub(in crate::init) same_group: bool,
+    /// Whoever stops this process from a terminal stops it itself, and not only the child
+    /// (SIGTSTP, SIGTTIN, SIGTTOU); a stop of the child alone is then the child's business.
+    pub(in crate::init) suspends: bool,
     /// Called by another init's name, and as patient as that one: the child may take as long as it
     /// wants to end (whoever stops this process kills it), and where this isn't PID 1, what the
     /// child leaves behind goes on.
@@ -71,6 +76,11 @@ impl Duties {
         (sent != 0).then_some(sent)
     }
 
+    /// Did somebody say what becomes of this signal?
+    pub(in crate::init) fn has_rule(&self, received: i32) -> bool {
+        self.rewrite.iter().any(|(from, _)| *from == received)
+    }
+
     /// The status that is told for the child's.
     pub(in crate::init) fn status(&self, of_child: u8) -> u8 {
         if self.success.contains(&of_child) { 0 } else { of_child }
@@ -99,8 +109,10 @@ impl Duties {
 
     /// Counts one more exit status as success.
     pub(super) fn add_success(&mut self, text: &str) -> Result<(), String> {
-        let status: u8 =
-            text.parse().map_err(|_| format!("{text:?} is no exit status, 0 to 255"))?;
+        let status: u8 = text
+            .trim_start()
+            .parse()
+            .map_err(|_| format!("{text:?} is no exit status, 0 to 255"))?;
         self.success.push(status);
         Ok(())
     }

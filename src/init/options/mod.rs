@@ -41,6 +41,8 @@ pub(super) struct Options {
 pub(super) enum Parsed {
     Run(Options),
     Say(String),
+    /// The same, on standard error.
+    SayAside(String),
     /// What is wrong, and the exit status that says so.
     Wrong(String, u8),
 }
@@ -76,7 +78,7 @@ pub(super) fn parse(name: Name, arguments: Vec<OsString>) -> Parsed {
         Name::Agent => own::parse(arguments),
         Name::Tini => tini::parse(arguments, |n| std::env::var(n).ok()),
         Name::DumbInit => dumb_init::parse(arguments, |n| std::env::var(n).ok()),
-        Name::Catatonit => catatonit::parse(arguments),
+        Name::Catatonit => catatonit::parse(arguments, |n| std::env::var(n).ok()),
     }
 }
 
@@ -96,10 +98,12 @@ impl Options {
 }
 
 /// Options of one letter that may stand together (`-gv`), as the other inits take them.
-/// `letter` is given each, and takes a value where it needs one (`-p SIG`, `-pSIG`).
+/// `option` is given each, and takes a value where it needs one (`-p SIG`, `-pSIG`). A name in
+/// `long` may be cut short where that is still one of them alone, as `getopt_long(3)` has it.
 /// Returns the command.
 fn letters(
     arguments: Vec<OsString>,
+    long: &[&str],
     mut option: impl FnMut(&str, &mut dyn FnMut() -> Option<OsString>) -> Result<(), String>,
 ) -> Result<Vec<OsString>, String> {
     let mut rest = arguments.into_iter();
@@ -109,8 +113,13 @@ fn letters(
         if text == "--" {
             break;
         }
-        if let Some(long) = text.strip_prefix("--") {
-            let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
+        if let Some(text) = text.strip_prefix("--") {
+            let (name, value) = text.split_once('=').map_or((text, None), |(n, v)| (n, Some(v)));
+            let mut meant = long.iter().filter(|l| l.starts_with(name));
+            let name = match (meant.next(), meant.next()) {
+                (Some(only), None) => only,
+                _ => name,
+            };
             let mut value = value.map(OsString::from);
             option(&format!("--{name}"), &mut || value.take().or_else(|| rest.next()))?;
         } else if let Some(cluster) = text.strip_prefix('-').filter(|c| !c.is_empty()) {

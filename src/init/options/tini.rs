@@ -37,11 +37,8 @@ pub(super) fn parse(arguments: Vec<OsString>, variable: impl Fn(&str) -> Option<
     if variable("TINI_KILL_PROCESS_GROUP").is_some() {
         duties.target = Target::Group;
     }
-    if let Some(level) = variable("TINI_VERBOSITY") {
-        duties.verbosity = Verbosity(level.trim().parse().unwrap_or(1));
-    }
     let mut say = None;
-    let command = letters(arguments, |option, value| {
+    let command = letters(arguments, &[], |option, value| {
         let mut needed = || {
             let value = value().ok_or_else(|| format!("option {option} takes a value"))?;
             value.into_string().map_err(|v| format!("{}: no text", v.display()))
@@ -60,6 +57,10 @@ pub(super) fn parse(arguments: Vec<OsString>, variable: impl Fn(&str) -> Option<
         }
         Ok(())
     });
+    // It outranks -v; what is no number is 0 (atoi(3)).
+    if let Some(level) = variable("TINI_VERBOSITY") {
+        duties.verbosity = Verbosity(level.trim().parse().unwrap_or(0));
+    }
     match (say, command) {
         (Some(text), _) => Parsed::Say(text),
         (None, Err(e)) => Parsed::Wrong(format!("{e}; `tini -h` shows what is understood"), WRONG),

@@ -13,9 +13,9 @@ pub(super) struct Asked {
     pub(super) duties: Plain,
 }
 
-/// `agent init --no-boot [--] COMMAND`, `tini [--] COMMAND` without one of its variables,
-/// `catatonit [--] COMMAND`; the last two also by the names that engines give them. dumb-init has
-/// more to do first. `None` is everything else.
+/// `agent init --no-boot [--] COMMAND`, `tini [--] COMMAND`, `catatonit [--] COMMAND`, without one
+/// of their variables; the last two also by the names that engines give them. dumb-init has more
+/// to do first. `None` is everything else.
 #[inline(always)]
 pub(super) unsafe fn asked_for(
     arguments: *const *const c_char,
@@ -25,6 +25,9 @@ pub(super) unsafe fn asked_for(
     // ends with NUL.
     unsafe {
         if (*arguments).is_null() {
+            return None;
+        }
+        if wants_more(environment) {
             return None;
         }
         let name = last_part(*arguments);
@@ -39,7 +42,7 @@ pub(super) unsafe fn asked_for(
         let tini = is(name, c"tini".as_ptr())
             || is(name, c"tini-static".as_ptr())
             || is(name, c"docker-init".as_ptr());
-        if !(catatonit || tini && !wants_more(environment)) {
+        if !(catatonit || tini) {
             return None;
         }
         asked(rest, Plain { group: false, stops: false })
@@ -60,13 +63,18 @@ unsafe fn asked(mut rest: *const *const c_char, duties: Plain) -> Option<Asked> 
     }
 }
 
-/// Is one of tini's variables there?
+/// Is one of tini's or catatonit's variables there, or one that has to name the child
+/// (`sd_listen_fds(3)`)?
 #[inline(always)]
 unsafe fn wants_more(mut environment: *const *const c_char) -> bool {
     // SAFETY: as the caller's.
     unsafe {
         while !(*environment).is_null() {
-            if bare::behind_prefix(*environment, c"TINI_".as_ptr()).is_some() {
+            let entry = *environment;
+            if bare::behind_prefix(entry, c"TINI_".as_ptr()).is_some()
+                || bare::behind_prefix(entry, c"CATATONIT_".as_ptr()).is_some()
+                || bare::behind_prefix(entry, c"LISTEN_PID=".as_ptr()).is_some()
+            {
                 return true;
             }
             environment = environment.add(1);
