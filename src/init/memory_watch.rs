@@ -27,23 +27,39 @@ impl MemoryWatch {
 
     /// Child `killed` was ended by SIGKILL; says so where it was the out-of-memory killer's.
     pub(super) fn tell(&mut self, killed: i32, workload: i32, report: Report) {
-        let Some(memory) = self.memory.as_ref().filter(|_| !self.ours) else { return };
-        let kills = memory.kills().unwrap_or(self.seen);
-        if kills > self.seen {
-            self.seen = kills;
-            let who = if killed == workload {
-                "the workload".to_owned()
-            } else {
-                format!("process {killed}")
-            };
-            let limit = memory.limit().map_or(String::new(), |l| format!(" of {}", Bytes(l)));
-            let text = format!(
-                "{who} was killed by the kernel's out-of-memory killer; next: raise the memory limit{limit}, or let it use less"
-            );
-            report.error(&text);
-            if killed == workload {
-                report::terminate(&text);
-            }
+        if self.ours || self.unseen() == 0 {
+            return;
         }
+        if killed == workload {
+            report::terminate(&self.say("the workload was", report));
+        } else {
+            self.say(&format!("process {killed} was"), report);
+        }
+    }
+
+    /// The workload has failed. A child of its own that the killer took is no child of this
+    /// process, so it is known by the count alone.
+    pub(super) fn tell_others(&mut self, report: Report) {
+        match self.unseen() {
+            0 => {}
+            1 => drop(self.say("a child of the workload was", report)),
+            n => drop(self.say(&format!("{n} children of the workload were"), report)),
+        }
+    }
+
+    /// How many it has killed since the last time.
+    fn unseen(&mut self) -> u64 {
+        let kills = self.memory.as_ref().and_then(Memory::kills).unwrap_or(self.seen);
+        kills.saturating_sub(std::mem::replace(&mut self.seen, kills))
+    }
+
+    fn say(&self, who: &str, report: Report) -> String {
+        let limit = self.memory.as_ref().and_then(Memory::limit);
+        let limit = limit.map_or(String::new(), |l| format!(" of {}", Bytes(l)));
+        let text = format!(
+            "{who} killed by the kernel's out-of-memory killer; next: raise the memory limit{limit}, or let it use less"
+        );
+        report.error(&text);
+        text
     }
 }

@@ -43,6 +43,9 @@ impl Init {
                         watch.tell(killed, pid, self.report);
                     }
                     if let Some(ended) = self.reaper.ended() {
+                        if ended.status != 0 {
+                            watch.tell_others(self.report);
+                        }
                         return ended.status;
                     }
                     if let Some(signal) = self.reaper.take_stopped() {

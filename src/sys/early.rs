@@ -84,7 +84,7 @@ unsafe extern "C" fn early(stack: *const usize) {
         bare::call(libc::SYS_close_range, 3, u32::MAX as usize, 0, 0, 0);
         bare::call(libc::SYS_chdir, c"/".as_ptr() as usize, 0, 0, 0, 0);
         let kills = kills::so_far();
-        let woken = supervise(pid, plain.duties, kills != NOT_COUNTED, environment);
+        let woken = supervise(pid, plain.duties, kills, environment);
         MASK.store(mask, Relaxed);
         KILLS.store(kills, Relaxed);
         WOKEN.0.store(woken.0, Relaxed);
@@ -98,14 +98,14 @@ unsafe extern "C" fn early(stack: *const usize) {
 unsafe fn supervise(
     pid: i32,
     duties: Plain,
-    kills: bool,
+    kills: u64,
     environment: *const *const c_char,
 ) -> (i32, i32) {
     let mut place = MaybeUninit::<Quiet>::uninit();
     let mut program = MaybeUninit::<[(usize, usize); SEGMENTS]>::uninit();
     // SAFETY: both are filled before they are used; `environment` is the caller's.
     let (quiet, program) = unsafe {
-        quiet::plain(place.as_mut_ptr(), pid, duties, kills);
+        quiet::plain(place.as_mut_ptr(), pid, duties, kills != NOT_COUNTED);
         let (headers, count) = headers_behind(environment);
         memory::find_segments(headers, count, program.as_mut_ptr().cast());
         (place.assume_init_ref(), program.assume_init_ref())
@@ -116,16 +116,22 @@ unsafe fn supervise(
         if who != pid {
             return (who, status);
         }
-        // PID 1 is nobody's job: a workload that was stopped stays so until somebody sends CONT.
+        // PID 1 is nobody's job: a workload that was stopped stays so until somebody sends CONT,
+        // but for one that asks for a terminal.
         if libc::WIFSTOPPED(status) {
+            if matches!(libc::WSTOPSIG(status), libc::SIGTTIN | libc::SIGTTOU) {
+                return (who, status);
+            }
             continue;
         }
-        if libc::WIFEXITED(status) && bare::childless() {
-            bare::exit(libc::WEXITSTATUS(status));
-        }
         let signal = libc::WTERMSIG(status);
-        if libc::WIFSIGNALED(status) && signal != libc::SIGKILL && bare::childless() {
-            bare::exit(128 + signal);
+        let end = match libc::WIFEXITED(status) {
+            true => libc::WEXITSTATUS(status),
+            false => 128 + signal,
+        };
+        // Where it failed, the out-of-memory killer may have had a hand in it.
+        if signal != libc::SIGKILL && bare::childless() && (end == 0 || kills::so_far() == kills) {
+            bare::exit(end);
         }
         return (who, status);
     }

@@ -21,10 +21,6 @@ const CONTRACT: &[&str] = &[
     "--memory=1g",
 ];
 
-/// The agent as PID 1 and nothing else, as an image that wants an init alone has it.
-pub(crate) const ALONE: &str =
-    r#"--entrypoint=["/usr/local/bin/agent", "init", "--no-boot", "--"]"#;
-
 /// What a sandbox does when nobody asks anything of it.
 pub(crate) const IDLE: &[&str] = &["sleep", "infinity"];
 
@@ -46,9 +42,16 @@ impl Recipe {
         Self::bare().argument(&format!("--volume={}", volume.at_home()))
     }
 
-    /// No boot, and podman's defaults: seconds less for tests that the boot doesn't matter to.
+    /// PID 1 and nothing else, as an image that wants an init alone has it: no boot, and podman's
+    /// defaults. Seconds less for tests that the boot doesn't matter to.
     pub(crate) fn alone() -> Self {
-        Self::with(&[ALONE])
+        Self::alone_with(&[])
+    }
+
+    /// The same with further options of `agent init`.
+    pub(crate) fn alone_with(options: &[&str]) -> Self {
+        let words = [&["/usr/local/bin/agent", "init", "--no-boot"], options, &["--"]].concat();
+        Self::with(&[&format!("--entrypoint={}", serde_json::to_string(&words).unwrap())])
     }
 
     /// Flags of the test's own.

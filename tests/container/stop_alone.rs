@@ -2,7 +2,7 @@
 //! ask for it, and that it comes in time, with the status that engines expect.
 
 use crate::engine::{Output, podman, ready};
-use crate::sandbox::{ALONE, IDLE, Recipe, Sandbox};
+use crate::sandbox::{IDLE, Recipe, Sandbox};
 use std::time::Duration;
 
 /// The workload ignores TERM.
@@ -22,12 +22,6 @@ fn up(recipe: Recipe, line: &str) -> Sandbox {
 
 fn stop_within(sandbox: &Sandbox, seconds: &str) -> Output {
     podman(&["stop", "--time", seconds, &sandbox.name])
-}
-
-/// With graces of its own.
-fn with_graces(grace: &str, leftover: &str) -> Recipe {
-    let end = format!(r#""--grace={grace}", "--leftover-grace={leftover}", "--"]"#);
-    Recipe::with(&[&ALONE.replace(r#""--"]"#, &end)])
 }
 
 #[test]
@@ -54,7 +48,7 @@ fn the_slowest_stop_ends_before_the_engine_loses_patience() {
     assert!(stop.took < Duration::from_secs(10), "podman waits 10 s: {:?}", stop.took);
     assert_eq!(sandbox.exit_status(), 137);
     let logs = sandbox.logs();
-    assert!(logs.contains("did not end within 7 s of SIGTERM; killing it"), "{logs}");
+    assert!(logs.contains("did not end within 7.0 s of SIGTERM; killing it"), "{logs}");
     let named: Vec<_> = logs.lines().filter(|line| line.contains("killed: ")).collect();
     assert!(named.len() == 1 && named[0].contains("sh ("), "{logs}");
 }
@@ -69,7 +63,8 @@ fn an_engine_without_patience_kills() {
     let stop = stop_within(&sandbox, "1");
     assert!(stop.took < Duration::from_secs(5), "{:?}", stop.took);
     assert_eq!(sandbox.exit_status(), 137);
-    let sandbox = up(with_graces("300ms", "300ms"), ALL_STUBBORN);
+    let sandbox =
+        up(Recipe::alone_with(&["--grace=300ms", "--leftover-grace=300ms"]), ALL_STUBBORN);
     stop_within(&sandbox, "3");
     assert!(sandbox.logs().contains("killed: sh ("), "{}", sandbox.logs());
 }
@@ -79,7 +74,7 @@ fn a_second_request_shortens_the_grace() {
     if !ready() {
         return;
     }
-    let sandbox = up(with_graces("20s", "1s"), STUBBORN);
+    let sandbox = up(Recipe::alone_with(&["--grace=20s"]), STUBBORN);
     sandbox.signal("TERM");
     sandbox.signal("TERM");
     let ended = podman(&["wait", &sandbox.name]);

@@ -28,6 +28,7 @@ mod inits;
 mod interrupted;
 mod job_control;
 mod machine;
+mod on_terminal;
 mod once;
 mod outcomes;
 mod policy;

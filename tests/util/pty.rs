@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// No test waits longer for one thing to happen.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// Nor for what a program that has ended may still show.
+const AFTER_THE_END: Duration = Duration::from_secs(3);
+
 /// How often it is looked for.
 const EVERY: Duration = Duration::from_millis(10);
 
@@ -91,7 +94,7 @@ impl Terminal {
     /// Waits until the leader of the terminal's foreground group is a program of this name: the
     /// one that a key's signal goes to.
     #[track_caller]
-    pub(crate) fn belongs_to(&self, name: &str) {
+    pub(crate) fn belongs_to(&mut self, name: &str) {
         self.wait(&format!("{name} in the foreground"), |terminal| {
             let group = tcgetpgrp(&terminal.keyboard).unwrap();
             let found = fs::read_to_string(format!("/proc/{group}/comm")).unwrap_or_default();
@@ -120,10 +123,17 @@ impl Terminal {
     }
 
     #[track_caller]
-    fn wait(&self, what: &str, mut there: impl FnMut(&Self) -> bool) {
-        let end = Instant::now() + PATIENCE;
+    fn wait(&mut self, what: &str, mut there: impl FnMut(&Self) -> bool) {
+        let mut end = Instant::now() + PATIENCE;
+        let mut ended = None;
         while !there(self) {
-            assert!(Instant::now() < end, "waited in vain for {what}:\n{}", self.screen());
+            let now = Instant::now();
+            if ended.is_none() {
+                ended = self.child.try_wait().unwrap();
+                // What it said last may still be on its way to the screen.
+                end = if ended.is_some() { end.min(now + AFTER_THE_END) } else { end };
+            }
+            assert!(now < end, "no {what}; ended: {ended:?}:\n{}", self.screen());
             thread::sleep(EVERY);
         }
     }
