@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// How long killed processes may take to disappear.
 const KILL_TAKES: Duration = Duration::from_secs(1);
 
+/// How long until they are looked for again.
+const KILL_AGAIN: Duration = Duration::from_millis(10);
+
 impl Init {
     /// Ends every process that is left: as PID 1 all of the namespace, as a subreaper all
     /// descendants. What had to be killed is named in one line.
@@ -26,12 +29,24 @@ impl Init {
             .into_iter()
             .map(|pid| format!("{} ({pid})", process::name(pid)))
             .collect();
-        self.to_all(libc::SIGKILL);
-        let gone = self.wait_until_none(KILL_TAKES);
+        let gone = self.kill_all();
         let word = if gone { "killed" } else { "still there after SIGKILL" };
         if !names.is_empty() {
             self.report.warn(&format!("{word}: {}", names.join(", ")));
         }
+    }
+
+    /// Kills until nobody is left: whoever forks and ends all the time is somebody else by the time
+    /// that a list of processes has been read.
+    fn kill_all(&mut self) -> bool {
+        let limit = Instant::now() + KILL_TAKES;
+        while Instant::now() < limit {
+            self.to_all(libc::SIGKILL);
+            if self.wait_until_none(KILL_AGAIN) {
+                return true;
+            }
+        }
+        false
     }
 
     fn leftovers(&self) -> Vec<i32> {

@@ -17,6 +17,9 @@ use std::process::{self, Command};
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
+/// EAGAIN of fork(2).
+const NO_PROCESS: &str = "no process can be started, a limit is reached; next: raise the container's limit of processes, or the user's (ulimit -u)";
+
 impl Init {
     /// Starts COMMAND, supervises it to its end, stops what is left; returns its status.
     pub(super) fn workload(&mut self, stand: &Stand) -> u8 {
@@ -34,7 +37,11 @@ impl Init {
                 let nowhere = e.kind() == io::ErrorKind::NotFound || self.is_nowhere(stand);
                 let usual = if nowhere { NOT_FOUND } else { NOT_EXECUTABLE };
                 let status = self.options.duties.cannot_execute.unwrap_or(usual);
-                let why = if nowhere { "not found".into() } else { e.to_string() };
+                let why = match e.kind() {
+                    _ if nowhere => "not found".into(),
+                    io::ErrorKind::WouldBlock => NO_PROCESS.into(),
+                    _ => e.to_string(),
+                };
                 self.report.error(&format!("{}: {why}", name.display()));
                 self.stop_leftovers(stand);
                 return status;

@@ -23,6 +23,7 @@ mod sandbox;
 mod config_sources;
 mod environment;
 mod health;
+mod hostile;
 mod idle;
 mod inits;
 mod interrupted;

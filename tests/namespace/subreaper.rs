@@ -58,3 +58,18 @@ fn a_command_that_is_nowhere_is_127_although_a_directory_on_path_is_closed() {
     assert_eq!(ended.stdout, "127\n126\n");
     assert!(ended.stderr.contains("nonexistent: not found"), "{ended:#?}");
 }
+
+/// Each of them has a successor and ends, a thousand times a second: a list of processes is old
+/// when it has been read.
+#[test]
+fn whoever_is_always_another_process_is_ended_too() {
+    let sandbox = Sandbox::new();
+    let perl = "$SIG{TERM} = 'IGNORE'; setpgrp(0, 0);
+        for (1 .. 4) { next if fork; while (1) { my $p = fork; exit 0 if $p; select(undef, undef, undef, 0.001) } }";
+    sandbox.put_out("fleeing.pl", perl);
+    let outer = "agent init --no-boot --leftover-grace 200ms -- sh -c 'perl /mnt/out/fleeing.pl; sleep 0.2; exit 5'; code=$?
+        grep -l perl /proc/[0-9]*/comm 2>/dev/null; exit $code";
+    let ended = run(sandbox.pid1(&["sh", "-c", outer])).expect(5);
+    assert_eq!(ended.stdout, "", "{ended:#?}");
+    assert!(ended.stderr.contains("killed: perl"), "{ended:#?}");
+}
