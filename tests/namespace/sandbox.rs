@@ -124,8 +124,18 @@ impl Sandbox {
 
     /// `program` as PID 1.
     pub(crate) fn pid1(&self, program: &[&str]) -> Command {
-        let mut command = unprivileged("unshare");
-        command.args(["--user", "--map-root-user", "--mount", "--pid", "--fork", "--mount-proc"]);
+        // Whoever runs the tests in the background may have them ignore INT and HUP.
+        let mut command = unprivileged("env");
+        command.args([
+            "--default-signal",
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+        ]);
         command.args(["--kill-child", "--", "/bin/sh", "-c", STAGE, "stage"]);
         command.arg(self.dir.path()).arg(&self.program);
         command.args([self.memory, self.volume, self.run]).args(program);
