@@ -4,6 +4,7 @@
 use super::Init;
 use super::handoff::{self, Stand};
 use super::reap::Ended;
+use super::supervise::HURRY;
 use crate::sys::{files, signals, spawn};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
@@ -109,7 +110,10 @@ impl Init {
             // Look in once a second: the handoff arrives without a signal.
             match signals::next(Some(Duration::from_secs(1))) {
                 Some(libc::SIGCHLD) => self.reaper.reap(),
-                Some(signal) if stops(signal) && cancelled.is_none() => {
+                Some(signal) if asks_to_stop(signal) && cancelled.is_some() => {
+                    limit = limit.min(Instant::now() + HURRY);
+                }
+                Some(signal) if asks_to_stop(signal) => {
                     cancelled = Some(signal);
                     self.asked = Some(Instant::now());
                     signals::send(boot.pid, signal);
@@ -165,7 +169,8 @@ impl Init {
         if let Some(config) = &self.options.config {
             arguments.extend(["--config".into(), config.into()]);
         }
-        self.helper(arguments, RECOVERY_TAKES);
+        let patience = RECOVERY_TAKES.min(self.left_of_stop());
+        self.helper(arguments, patience);
     }
 }
 
@@ -183,7 +188,7 @@ impl Running {
 }
 
 /// Does this signal ask a boot to stop?
-fn stops(signal: i32) -> bool {
+pub(super) fn asks_to_stop(signal: i32) -> bool {
     matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT | libc::SIGHUP)
 }
 

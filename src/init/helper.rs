@@ -1,7 +1,7 @@
 //! What PID 1 has others do: whatever reads a file, or may hang.
 
 use super::Init;
-use super::boot::pid_of;
+use super::boot::{asks_to_stop, pid_of};
 use crate::sys::{signals, spawn};
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
@@ -32,8 +32,12 @@ impl Init {
                 signals::send(-pid, libc::SIGKILL);
                 return false;
             }
-            if signals::next(Some(left)) == Some(libc::SIGCHLD) {
-                self.reaper.reap();
+            match signals::next(Some(left)) {
+                Some(libc::SIGCHLD) => self.reaper.reap(),
+                Some(signal) if asks_to_stop(signal) => {
+                    self.asked.get_or_insert_with(Instant::now);
+                }
+                _ => {}
             }
         }
     }

@@ -157,7 +157,7 @@ impl Init {
                 self.stop_leftovers(&stand);
                 reap::of_signal(signal)
             }
-            Booted::Failed(reason) if stand.hold => {
+            Booted::Failed(reason) if stand.hold && self.asked.is_none() => {
                 self.report.error(&reason);
                 self.report.info("the workload starts all the same (boot.on_failure = \"hold\"); `agent status` tells more");
                 self.workload(&stand)

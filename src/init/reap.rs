@@ -85,7 +85,9 @@ impl Reaper {
     }
 
     fn note(&mut self, pid: i32, status: u8, signal: Option<i32>) {
-        if signal == Some(libc::SIGKILL) {
+        // The awaited one's end matters most, whoever else is reaped with it.
+        let foremost = self.awaited == Some(pid) || self.ended.is_none();
+        if signal == Some(libc::SIGKILL) && foremost {
             self.killed = Some(pid);
         }
         if self.awaited == Some(pid) {

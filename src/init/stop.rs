@@ -1,7 +1,9 @@
 //! The end: TERM to all that is left, a grace, KILL.
 
 use super::Init;
+use super::boot::asks_to_stop;
 use super::handoff::Stand;
+use super::supervise::HURRY;
 use crate::sys::{process, signals};
 use std::time::{Duration, Instant};
 
@@ -31,9 +33,8 @@ impl Init {
             .collect();
         let gone = self.kill_all();
         let word = if gone { "killed" } else { "still there after SIGKILL" };
-        if !names.is_empty() {
-            self.report.warn(&format!("{word}: {}", names.join(", ")));
-        }
+        let names = if names.is_empty() { "no names can be seen".into() } else { names.join(", ") };
+        self.report.warn(&format!("{word}: {names}"));
     }
 
     /// Kills until nobody is left: whoever forks and ends all the time is somebody else by the time
@@ -49,7 +50,11 @@ impl Init {
         false
     }
 
+    /// Of a /proc that is another namespace's nothing can be told: its numbers are others'.
     fn leftovers(&self) -> Vec<i32> {
+        if !process::proc_is_ours() {
+            return Vec::new();
+        }
         let me = i32::try_from(std::process::id()).unwrap_or(1);
         process::descendants(me)
     }
@@ -67,11 +72,12 @@ impl Init {
 
     fn none_left(&mut self) -> bool {
         self.reaper.reap();
-        self.reaper.childless
+        // Whoever entered the namespace from outside is nobody's child in it.
+        if self.first { signals::nobody_else() } else { self.reaper.childless }
     }
 
     fn wait_until_none(&mut self, grace: Duration) -> bool {
-        let limit = Instant::now() + grace;
+        let mut limit = Instant::now() + grace;
         loop {
             if self.none_left() {
                 return true;
@@ -80,8 +86,10 @@ impl Init {
             if left.is_zero() {
                 return false;
             }
-            // Other signals say nothing new: everything is being stopped already.
-            signals::next(Some(left));
+            if signals::next(Some(left)).is_some_and(asks_to_stop) {
+                self.asked.get_or_insert_with(Instant::now);
+                limit = limit.min(Instant::now() + HURRY);
+            }
         }
     }
 }

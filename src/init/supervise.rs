@@ -19,7 +19,7 @@ const KILL_TAKES: Duration = Duration::from_secs(1);
 const MAX_KILLS: u32 = 3;
 
 /// What is left of the grace at the second request to stop.
-const HURRY: Duration = Duration::from_secs(1);
+pub(super) const HURRY: Duration = Duration::from_secs(1);
 
 impl Init {
     /// Forwards every signal to the workload until it has ended. TERM also sets the time at
@@ -62,7 +62,7 @@ impl Init {
                     if stop.kills == 0 {
                         self.report.warn(&format!(
                             "the workload did not end within {} of SIGTERM; killing it",
-                            human(stop.given)
+                            human(stop.asked_for())
                         ));
                     }
                     watch.ours = true;
@@ -110,8 +110,7 @@ impl Init {
     /// What becomes of a signal, without regard to the moment.
     fn route(&self, signal: i32) -> Route {
         let duties = &self.options.duties;
-        let stop = !duties.drop_in && signal == libc::SIGTERM;
-        let wakes = stop || (signal == libc::SIGCONT && !self.first);
+        let wakes = self.asks_to_stop(signal) || (signal == libc::SIGCONT && !self.first);
         let suspends = duties.suspends && from_job_control(signal);
         let neighbours = of_the_terminal(signal) && !duties.suspends && !duties.has_rule(signal);
         match duties.rewritten(signal) {
@@ -120,6 +119,14 @@ impl Init {
             Some(other) if !neighbours => Route::Send(other),
             _ => Route::Drop,
         }
+    }
+
+    /// Does this signal begin the grace? TERM does, and what is rewritten to it; not under another
+    /// init's name.
+    fn asks_to_stop(&self, signal: i32) -> bool {
+        let duties = &self.options.duties;
+        let term = signal == libc::SIGTERM || duties.rewritten(signal) == Some(libc::SIGTERM);
+        term && !duties.drop_in
     }
 
     fn forward(&mut self, received: i32, pid: i32, stop: &mut Stopping, stand: &Stand) {
@@ -136,7 +143,7 @@ impl Init {
         if let Some(signal) = sent {
             signals::send(to, signal);
         }
-        if received == libc::SIGTERM && !duties.drop_in {
+        if self.asks_to_stop(received) {
             self.asked.get_or_insert_with(Instant::now);
             stop.asked(stand.grace);
             // A stopped process takes no TERM before it goes on (signal(7)).
@@ -152,9 +159,9 @@ impl Init {
 /// A stop of the workload that is under way.
 #[derive(Default)]
 struct Stopping {
+    /// When the first request came.
+    first: Option<Instant>,
     kill_at: Option<Instant>,
-    /// The grace that was given.
-    given: Duration,
     kills: u32,
 }
 
@@ -164,11 +171,17 @@ impl Stopping {
         let now = Instant::now();
         match self.kill_at {
             None => {
-                self.given = grace;
+                self.first = Some(now);
                 self.kill_at = Some(now + grace);
             }
             Some(at) => self.kill_at = Some(at.min(now + HURRY)),
         }
+    }
+
+    /// How long ago it was asked for, to a tenth of a second.
+    fn asked_for(&self) -> Duration {
+        let passed = self.first.map_or(Duration::ZERO, |at| at.elapsed()).as_millis();
+        Duration::from_millis(u64::try_from(passed / 100 * 100).unwrap_or(u64::MAX))
     }
 }
 

@@ -83,14 +83,13 @@ pub(super) fn exit(status: i32) -> ! {
     }
 }
 
-/// Has this process no child, neither one that lives nor one to be reaped? Reaps nothing
-/// (`waitid(2)`, WNOWAIT).
+/// Is nobody else in the namespace of this PID 1, neither one that lives nor one to be reaped
+/// (`kill(2)`, -1)?
 #[inline(always)]
-pub(super) fn childless() -> bool {
-    let how = (libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) as usize;
-    // SAFETY: nothing is to be told of the child.
-    let got = unsafe { call(libc::SYS_waitid, libc::P_ALL as usize, 0, 0, how, 0) };
-    got == -(libc::ECHILD as isize)
+pub(super) fn nobody_else() -> bool {
+    // SAFETY: two integers; signal 0 only asks.
+    let got = unsafe { call(libc::SYS_kill, usize::MAX, 0, 0, 0, 0) };
+    got == -(libc::ESRCH as isize)
 }
 
 /// A byte of a text.

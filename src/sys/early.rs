@@ -130,7 +130,8 @@ unsafe fn supervise(
             false => 128 + signal,
         };
         // Where it failed, the out-of-memory killer may have had a hand in it.
-        if signal != libc::SIGKILL && bare::childless() && (end == 0 || kills::so_far() == kills) {
+        if signal != libc::SIGKILL && bare::nobody_else() && (end == 0 || kills::so_far() == kills)
+        {
             bare::exit(end);
         }
         return (who, status);

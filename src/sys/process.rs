@@ -89,6 +89,12 @@ pub fn descendants(root: i32) -> Vec<i32> {
     found
 }
 
+/// Does /proc show this process's own pid namespace, so that its numbers can be used?
+pub fn proc_is_ours() -> bool {
+    fs::read_link("/proc/self")
+        .is_ok_and(|own| own.as_os_str() == std::process::id().to_string().as_str())
+}
+
 /// The command name of a process as `ps` shows it (`proc_pid_comm(5)`), `?` where it is gone.
 pub fn name(pid: i32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm"))

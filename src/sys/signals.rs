@@ -132,6 +132,13 @@ pub fn send(pid: i32, signal: i32) {
     }
 }
 
+/// Is there no other process that this one may signal? For PID 1 those are all of its namespace
+/// (`kill(2)`, -1), also one that has ended and isn't reaped yet.
+pub fn nobody_else() -> bool {
+    // SAFETY: kill(2) takes two integers; signal 0 only asks.
+    unsafe { libc::kill(-1, 0) != 0 && Errno::last() == Errno::ESRCH }
+}
+
 /// Sends stop signal `signal` to this process's whole group, and stops with it until somebody
 /// sends CONT. A group that nobody could continue is spared by the kernel (`setpgid(2)`, orphaned).
 pub fn stop_group(signal: i32) {
