@@ -18,6 +18,7 @@ mod helper;
 mod job;
 mod memory_watch;
 mod options;
+mod program;
 pub mod reap;
 mod report;
 mod stop;

@@ -3,6 +3,7 @@
 
 use super::report::Report;
 use crate::sys::process::{self, Reaped};
+use crate::sys::quiet::BATCH;
 use crate::sys::signals;
 
 /// How a child ended: its exit status, or 128+n for signal n.
@@ -60,9 +61,15 @@ impl Reaper {
         self.tell.is_some()
     }
 
-    /// Reaps every child that has ended.
+    /// Reaps the children that have ended: all of them, or as many as may be before somebody looks
+    /// at the signals again. A SIGCHLD for the rest is pending then.
     pub(super) fn reap(&mut self) {
-        while self.take(process::reap()) {}
+        for _ in 0..BATCH {
+            if !self.take(process::reap()) {
+                return;
+            }
+        }
+        signals::remind_of_children();
     }
 
     /// Takes one child that has been reaped. Returns whether it was one, so that there may be more.

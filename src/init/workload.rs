@@ -3,11 +3,13 @@
 use super::Init;
 use super::boot::pid_of;
 use super::handoff::Stand;
+use super::program;
 use crate::sys::quiet::{Quiet, Route};
 use crate::sys::signals::Ignored;
 use crate::sys::users::Credentials;
 use crate::sys::{signals, spawn, start, terminal};
 use nix::unistd::Gid;
+use std::env::consts::ARCH;
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -34,12 +36,17 @@ impl Init {
             Err(e) => {
                 self.take_terminal_back();
                 let name = self.options.command.first().cloned().unwrap_or_default();
-                let nowhere = e.kind() == io::ErrorKind::NotFound || self.is_nowhere(stand);
+                let file = program::find(&name, &stand.variables);
+                let nowhere = e.kind() == io::ErrorKind::NotFound || file.is_none();
                 let usual = if nowhere { NOT_FOUND } else { NOT_EXECUTABLE };
                 let status = self.options.duties.cannot_execute.unwrap_or(usual);
-                let why = match e.kind() {
+                let foreign = file.and_then(|file| program::foreign(&file));
+                let why = match (e.kind(), foreign) {
                     _ if nowhere => "not found".into(),
-                    io::ErrorKind::WouldBlock => NO_PROCESS.into(),
+                    (io::ErrorKind::WouldBlock, _) => NO_PROCESS.into(),
+                    (_, Some(processor)) if e.raw_os_error() == Some(libc::ENOEXEC) => format!(
+                        "a program for {processor}, and this machine is {ARCH}; next: take the image, or the program, for {ARCH}"
+                    ),
                     _ => e.to_string(),
                 };
                 self.report.error(&format!("{}: {why}", name.display()));
@@ -104,16 +111,6 @@ impl Init {
         }
     }
 
-    /// Is COMMAND in no directory of PATH? `exec` says "permission denied" also where one of them
-    /// is closed to the user (execvp(3)); shells say 127 then, not 126.
-    fn is_nowhere(&self, stand: &Stand) -> bool {
-        let name = self.options.command.first().cloned().unwrap_or_default();
-        let own = stand.variables.iter().find(|(n, _)| n == "PATH").map(|(_, path)| path.into());
-        let path = own.or_else(|| std::env::var_os("PATH")).unwrap_or_default();
-        let by_path = !name.as_encoded_bytes().contains(&b'/');
-        by_path && !std::env::split_paths(&path).any(|d| d.join(&name).exists())
-    }
-
     fn start_workload(&mut self, stand: &Stand) -> io::Result<i32> {
         if let Some(begun) = self.begun {
             self.reaper.wait_for(begun.pid);
@@ -133,10 +130,10 @@ impl Init {
             self.reaper.wait_for(pid);
             return Ok(pid);
         }
-        let Some((program, arguments)) = self.options.command.split_first() else {
+        let Some((name, arguments)) = self.options.command.split_first() else {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         };
-        let mut command = Command::new(program);
+        let mut command = Command::new(name);
         command.args(arguments);
         let variables = stand.variables.iter().map(|(name, value)| {
             Ok((CString::new(name.as_bytes())?, CString::new(value.as_bytes())?))
@@ -161,6 +158,9 @@ impl Init {
             variables: variables.collect::<io::Result<_>>()?,
             listens,
             directory: self.working_directory(),
+            program: program::find(name, &stand.variables)
+                .filter(|file| program::foreign(file).is_some())
+                .and_then(|file| program::call(&file, &self.options.command)),
         };
         spawn::prepare(&mut command, setup);
         let pid = pid_of(&command.spawn()?);

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::c_char;
+use std::mem::MaybeUninit;
 
 /// How large the kernel's own signal set is, in bytes.
 const SET_SIZE: usize = 8;
@@ -14,10 +15,28 @@ const SET_SIZE: usize = 8;
 /// `rt_sigtimedwait(2)` for every signal, for ever. A negative number is an interrupted wait.
 #[inline(always)]
 pub(super) fn next_signal() -> i32 {
-    let all = u64::MAX;
-    // SAFETY: the set outlives the call; no information and no time are asked for.
-    let got =
-        unsafe { call(libc::SYS_rt_sigtimedwait, &raw const all as usize, 0, 0, SET_SIZE, 0) };
+    take_signal(u64::MAX, 0)
+}
+
+/// One that has come already, and isn't SIGCHLD; a negative number is none.
+#[inline(always)]
+pub(super) fn other_signal() -> i32 {
+    let mut at_once = MaybeUninit::<[usize; 2]>::uninit();
+    let place = at_once.as_mut_ptr().cast::<usize>();
+    // SAFETY: there is room for both words of a `struct timespec`.
+    unsafe {
+        place.write_volatile(0);
+        place.add(1).write_volatile(0);
+    }
+    take_signal(!(1 << (libc::SIGCHLD - 1)), place as usize)
+}
+
+/// `limit`: the address of a `struct timespec`, or 0 for none.
+#[inline(always)]
+fn take_signal(set: u64, limit: usize) -> i32 {
+    let set = &raw const set as usize;
+    // SAFETY: the set outlives the call, and so does the time; no information is asked for.
+    let got = unsafe { call(libc::SYS_rt_sigtimedwait, set, 0, limit, SET_SIZE, 0) };
     got as i32
 }
 
@@ -37,6 +56,14 @@ pub(super) fn reap() -> (i32, i32) {
 pub(super) fn reap_one(pid: i32) {
     // SAFETY: no status and no resource usage are asked for.
     unsafe { call(libc::SYS_wait4, pid as usize, 0, 0, 0, 0) };
+}
+
+/// Sends SIGCHLD to this process: children that have ended are still to be reaped.
+#[inline(always)]
+pub(super) fn remind_of_children() {
+    // SAFETY: the call takes nothing.
+    let me = unsafe { call(libc::SYS_getpid, 0, 0, 0, 0, 0) };
+    send(me as i32, libc::SIGCHLD);
 }
 
 /// `kill(2)`; somebody who is gone is no error. A leader who has left its group empty gets the

@@ -122,6 +122,7 @@ unsafe fn supervise(
             if matches!(libc::WSTOPSIG(status), libc::SIGTTIN | libc::SIGTTOU) {
                 return (who, status);
             }
+            bare::remind_of_children();
             continue;
         }
         let signal = libc::WTERMSIG(status);

@@ -13,6 +13,10 @@ use super::process::{self, Reaped};
 /// Signals are 1 to 64 (`signal(7)`).
 const SIGNALS: usize = 65;
 
+/// How many children are reaped before the signals that came meanwhile are looked at: some may
+/// end as fast as they are reaped.
+pub const BATCH: u32 = 256;
+
 /// What becomes of a signal here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -138,12 +142,16 @@ pub(super) fn wait(quiet: &Quiet, program: &[(usize, usize); SEGMENTS]) -> (i32,
             bare::let_go(*start, *length);
         }
     }
+    let mut more = false;
     loop {
-        let signal = bare::next_signal();
-        if signal == libc::SIGCHLD {
-            loop {
+        let signal = if more { bare::other_signal() } else { bare::next_signal() };
+        if signal == libc::SIGCHLD || (more && signal < 0) {
+            more = true;
+            let mut left = BATCH;
+            while left > 0 {
                 let (pid, status) = bare::reap();
                 if pid <= 0 {
+                    more = false;
                     break;
                 }
                 let killed = libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL;
@@ -151,11 +159,17 @@ pub(super) fn wait(quiet: &Quiet, program: &[(usize, usize); SEGMENTS]) -> (i32,
                 if pid == quiet.awaited || (quiet.kills && killed && !stopped) {
                     return (pid, status);
                 }
+                left -= 1;
             }
         } else if signal > 0 && (signal as usize) < SIGNALS {
             match quiet.routes[signal as usize] {
                 DROP => {}
-                WAKE => return (0, signal),
+                WAKE => {
+                    if more {
+                        bare::remind_of_children();
+                    }
+                    return (0, signal);
+                }
                 sent => bare::send(quiet.to, i32::from(sent)),
             }
         }

@@ -104,6 +104,14 @@ pub fn next(timeout: Option<Duration>) -> Option<i32> {
     take(ALL, limit_ptr)
 }
 
+/// Sends SIGCHLD to this process: children that have ended are still to be reaped. It comes behind
+/// every signal of a lower number (`signal(7)`), and like every SIGCHLD stands for all of them.
+pub fn remind_of_children() {
+    if let Ok(me) = i32::try_from(std::process::id()) {
+        send(me, libc::SIGCHLD);
+    }
+}
+
 /// Takes `signal` out of the queue, if it is blocked and came.
 pub fn forget(signal: i32) {
     let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -40,6 +40,10 @@ pub struct Setup {
     pub listens: bool,
     /// Starts in this directory, if it may go there as who it is then.
     pub directory: Option<CString>,
+    /// The program's file with its arguments, the name first, where it is a program and never a
+    /// script: what the kernel doesn't know is an error then, not given to a shell as by
+    /// `execvp(3)`. For a process of one thread alone.
+    pub program: Option<(CString, Vec<CString>)>,
 }
 
 /// Arranges for `command` to start as `setup` says. Errors come out of `spawn()`.
@@ -104,6 +108,9 @@ fn in_child(setup: &Setup, parent: Pid) -> io::Result<()> {
     setup.ignored.give_back()?;
     let mask = setup.mask.unwrap_or_else(SigSet::empty);
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None)?;
+    if let Some((file, arguments)) = &setup.program {
+        unistd::execv(file, arguments)?;
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 use crate::sandbox::{Sandbox, Seen};
 use crate::util::{children, eventually, signal};
 use std::fs;
+use std::time::{Duration, Instant};
 
 /// In the first life it does what `out/first` says; in later ones it ends well.
 const FIRST: &str = "#!/bin/sh\necho \"$0\" > /mnt/out/path\nif [ ! -e /mnt/out/started ]; then\necho $$ > /mnt/out/started\nsetsid sleep 4711 &\n. /mnt/out/first\nfi\nexit 0\n";
@@ -159,6 +160,24 @@ fn a_boot_that_hangs_cannot_hold_up_a_stop() {
     life.signal(15);
     let ended = life.end().expect(143);
     assert!(ended.took.as_secs() < 30, "a stop ends within 30 s: {ended:#?}");
+    repeats(&sandbox);
+}
+
+/// Whoever asks twice doesn't wait for the whole grace of a boot that hangs.
+#[test]
+fn a_second_request_makes_the_time_of_a_boot_that_hangs_short() {
+    let sandbox = first("sleep 300");
+    let mut life = sandbox.start(&["--grace", "20s", "--leftover-grace", "100ms"], ":");
+    life.reaches(&sandbox, "started");
+    let pid1 = life.pid1();
+    let boot = eventually("the boot", || children(pid1).first().copied());
+    signal(boot, 19);
+    let asked = Instant::now();
+    life.signal(15);
+    std::thread::sleep(Duration::from_millis(200));
+    life.signal(15);
+    life.end().expect(143);
+    assert!(asked.elapsed().as_secs() < 15, "{:?}", asked.elapsed());
     repeats(&sandbox);
 }
 

@@ -2,8 +2,10 @@
 //! had to be killed is named. Well inside 30 s, whatever runs.
 
 use crate::sandbox::Sandbox;
-use crate::util::{Ended, eventually};
+use crate::util::{Ended, eventually, start, unprivileged};
+use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// Starts the workload, waits until it is up, sends TERM.
 #[track_caller]
@@ -58,7 +60,7 @@ fn a_second_term_does_not_prolong_the_grace() {
     );
     life.reaches(&sandbox, "up");
     let ended = {
-        for _ in 0..8 {
+        for _ in 0..5 {
             life.signal(15);
             std::thread::sleep(std::time::Duration::from_millis(150));
         }
@@ -79,6 +81,115 @@ fn a_second_request_to_stop_makes_the_grace_short() {
     life.reaches(&sandbox, "got");
     life.signal(15);
     assert!(life.end().expect(137).took.as_secs() < 10);
+}
+
+/// What is said is how long it really had.
+#[test]
+fn a_kill_after_a_second_request_names_the_time_that_the_workload_had() {
+    let sandbox = Sandbox::new();
+    let mut life = sandbox.start(
+        &["--no-boot", "--grace", "20s"],
+        "trap '' TERM; echo up > /mnt/out/up; while :; do sleep 0.1; done",
+    );
+    life.reaches(&sandbox, "up");
+    life.signal(15);
+    std::thread::sleep(Duration::from_millis(300));
+    life.signal(15);
+    let ended = life.end().expect(137);
+    let said = ended.stderr.split("did not end within ").nth(1).unwrap();
+    let said: f64 = said.split(" s of SIGTERM").next().unwrap().parse().unwrap();
+    assert!((1.2..10.0).contains(&said), "{ended:#?}");
+}
+
+#[test]
+fn what_is_rewritten_to_term_asks_to_stop_too() {
+    let sandbox = Sandbox::new();
+    let mut life = sandbox.start(
+        &["--no-boot", "--grace", "400ms", "--rewrite", "INT:TERM"],
+        "trap '' TERM; echo up > /mnt/out/up; while :; do sleep 0.1; done",
+    );
+    life.reaches(&sandbox, "up");
+    life.signal(2);
+    life.end().expect(137).says("did not end within 400 ms of SIGTERM");
+}
+
+/// A daemon that ignores TERM, in a session of its own.
+const STUBBORN: &str =
+    "setsid sh -c 'trap \"\" TERM; echo up > /mnt/out/stubborn; while :; do sleep 0.1; done' &
+    while [ ! -e /mnt/out/stubborn ]; do sleep 0.05; done";
+
+#[test]
+fn a_second_request_shortens_the_time_of_what_the_workload_leaves() {
+    let sandbox = Sandbox::new();
+    let script = format!(
+        "{STUBBORN}; trap 'echo ended > /mnt/out/ended; exit 6' TERM; echo up > /mnt/out/up
+         while :; do sleep 0.1; done"
+    );
+    let mut life = sandbox.start(&["--no-boot", "--leftover-grace", "18s"], &script);
+    life.reaches(&sandbox, "up");
+    life.signal(15);
+    life.reaches(&sandbox, "ended");
+    std::thread::sleep(Duration::from_millis(300));
+    life.signal(15);
+    let ended = life.end().expect(6).says("killed: sh (");
+    assert!(ended.took.as_secs() < 12, "{ended:#?}");
+}
+
+/// Whoever entered from outside (`podman exec`) is nobody's child here.
+#[test]
+fn whoever_entered_the_namespace_is_asked_to_end_too() {
+    let sandbox = Sandbox::new();
+    let script =
+        "echo up > /mnt/out/up; while [ ! -s /mnt/out/entered ]; do sleep 0.05; done; exit 6";
+    let mut life = sandbox.start(&["--no-boot", "--leftover-grace", "15s"], script);
+    life.reaches(&sandbox, "up");
+    let pid = life.pid1().to_string();
+    let visitor = "trap 'echo asked > /mnt/out/asked; exit 0' TERM; echo up > /mnt/out/entered
+        while :; do sleep 0.1; done";
+    let mut enter = unprivileged("nsenter");
+    enter.args(["--target", &pid, "--user", "--mount", "--pid", "--preserve-credentials"]);
+    enter.args(["sh", "-c", visitor]);
+    let mut visitor = start(enter);
+    eventually("somebody entered", || {
+        assert!(!visitor.has_ended(), "{:#?}", visitor.take_output());
+        fs::read_to_string(sandbox.path("out/entered")).ok()
+    });
+    let ended = life.end().expect(6);
+    assert_eq!(sandbox.out("asked"), "asked\n", "{ended:#?}");
+    assert!(!ended.stderr.contains("killed"), "{ended:#?}");
+    visitor.end();
+}
+
+/// The numbers in another namespace's /proc are others'.
+#[test]
+fn nobody_is_named_where_proc_is_another_namespaces() {
+    let sandbox = Sandbox::new();
+    let script =
+        "setsid sh -c 'trap \"\" TERM; echo up > /mnt/out/stubborn; while :; do sleep 0.1; done' &
+        while [ ! -e /mnt/out/stubborn ]; do sleep 0.05; done; exit 6";
+    // A pid namespace of its own below the sandbox's, and the sandbox's /proc.
+    let line = format!(
+        "unshare --pid --fork --kill-child agent init --no-boot --leftover-grace 200ms -- sh -c '{}'",
+        script.replace('\'', "'\\''")
+    );
+    let ended = sandbox.init(&["--no-boot"], &line).expect(6);
+    assert!(ended.stderr.contains("killed: no names can be seen"), "{ended:#?}");
+}
+
+/// Whoever ends as fast as it is reaped doesn't keep a request from being heard.
+#[test]
+fn a_request_is_heard_in_a_storm_of_ends() {
+    let sandbox = Sandbox::new();
+    let perl = "$SIG{CHLD} = 'DEFAULT'; for (1 .. 6) { next if fork; while (1) {
+        my $p = fork; if (!defined $p) { next } if (!$p) { fork; exit 0 } waitpid($p, 0) } }";
+    sandbox.put_out("storm.pl", perl);
+    let script = "perl /mnt/out/storm.pl & trap 'exit 6' TERM
+        sleep 0.5; echo up > /mnt/out/up; while :; do sleep 0.1; done";
+    let mut life = sandbox.start(&["--no-boot", "--leftover-grace", "300ms"], script);
+    life.reaches(&sandbox, "up");
+    life.signal(15);
+    let ended = life.end().expect(6);
+    assert!(ended.took.as_secs() < 20, "{ended:#?}");
 }
 
 #[test]

@@ -59,6 +59,32 @@ fn a_command_that_is_nowhere_is_127_although_a_directory_on_path_is_closed() {
     assert!(ended.stderr.contains("nonexistent: not found"), "{ended:#?}");
 }
 
+/// Without PATH `exec` looks in /bin and /usr/bin (execvp(3)).
+#[test]
+fn without_path_a_command_is_looked_for_where_exec_does() {
+    let look = "env -u PATH /mnt/bin/agent init --no-boot ls -d /; echo $?
+        env -u PATH /mnt/bin/agent init --no-boot nonexistent; echo $?";
+    let ended = Sandbox::new().init(&["--no-boot"], look).expect(0);
+    assert_eq!(ended.stdout, "/\n0\n127\n");
+}
+
+/// The image for another processor is the most usual reason; a shell would say something odd.
+#[test]
+fn a_program_for_another_processor_is_named_so() {
+    let sandbox = Sandbox::new();
+    // A header, as far as the kernel reads it: a program of 64 bits for s390x.
+    let header =
+        r"\177ELF\002\002\001\000\000\000\000\000\000\000\000\000\000\002\000\026\000\000\000\001";
+    let script = format!(
+        "printf '{header}' > /tmp/other; head -c 200 /dev/zero >> /tmp/other; chmod +x /tmp/other
+         for name in /tmp/other other; do PATH=$PATH:/tmp; agent init --no-boot $name; echo $?; done"
+    );
+    let ended = sandbox.init(&["--no-boot"], &script).expect(0);
+    assert_eq!(ended.stdout, "126\n126\n", "{ended:#?}");
+    let said = ended.stderr.matches("other: a program for s390x, and this machine is").count();
+    assert_eq!(said, 2, "{ended:#?}");
+}
+
 /// Each of them has a successor and ends, a thousand times a second: a list of processes is old
 /// when it has been read.
 #[test]

@@ -30,9 +30,11 @@ fn each_signal_can_become_each_other_one() {
         let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
         for place in PLACES {
             for init in both(&rules) {
-                // The stop of `agent init` begins with a TERM, whatever that becomes.
+                // The stop of `agent init` begins with a TERM, whatever that becomes, and with what
+                // becomes a TERM.
                 let mut scene = init.at(place).noting();
-                let (last, first): (Vec<_>, Vec<_>) = pairs.iter().partition(|(f, _)| *f == 15);
+                let (last, first): (Vec<_>, Vec<_>) =
+                    pairs.iter().partition(|(f, t)| *f == 15 || *t == 15);
                 becomes(&mut scene, &first);
                 assert_eq!(scene.noted_by("parent").len(), first.len(), "{}", scene.noted());
                 becomes(&mut scene, &last);
