@@ -182,6 +182,8 @@ impl<'a> Cursor<'a> {
                     b'\n' => {}
                     // Only before these has a backslash a meaning here (POSIX, 2.2.3).
                     b @ (b'$' | b'`' | b'"' | b'\\') => value.push(b),
+                    // Two bytes that bash marks its own with: it loses them here, dash doesn't.
+                    1 | 0x7f => return Err(Obstacle::Computed),
                     b => value.extend([b'\\', b]),
                 },
                 b => {
@@ -237,7 +239,7 @@ mod tests {
         let alphabet = [
             '\'', '"', '$', '`', '\\', '\n', ' ', '\t', '(', ')', '{', '}', ';', '&', '|', '<',
             '>', '*', '?', '[', ']', '~', '#', '!', '=', '%', 'a', 'Z', '0', '_', '-', '/', '\r',
-            'ä', '\u{7f}',
+            'ä', '\u{7f}', '\u{1}',
         ];
         (0..rng.usize(..=most)).map(|_| alphabet[rng.usize(..alphabet.len())]).collect()
     }
