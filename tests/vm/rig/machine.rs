@@ -18,6 +18,9 @@ use tempfile::TempDir;
 /// What emulates it.
 pub(crate) const QEMU: &str = "qemu-system-x86_64";
 
+/// UEFI for it, of Debian's package ovmf. What it would remember it forgets.
+const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+
 /// Mebibytes of memory.
 const MEMORY: &str = "768";
 
@@ -38,6 +41,7 @@ pub(crate) struct Machine {
     instance: String,
     network: Network,
     kernel_arguments: String,
+    firmware: bool,
     running: Option<Running>,
     starts: u32,
 }
@@ -72,7 +76,7 @@ impl Machine {
         fs::create_dir_all(cache()).unwrap();
         let directory = tempfile::Builder::new().prefix("machine-").tempdir_in(cache()).unwrap();
         let image = variant.directory();
-        let root = Root::copy(&image.join("disk.img"), directory.path());
+        let root = Root::copy(&image.join("disk.img"), variant.partition(), directory.path());
         Self {
             directory,
             kernel: image.join("kernel"),
@@ -81,6 +85,7 @@ impl Machine {
             instance: "i-0123456789abcdef0".into(),
             network: Network::default(),
             kernel_arguments: String::new(),
+            firmware: false,
             running: None,
             starts: 0,
         }
@@ -101,6 +106,18 @@ impl Machine {
     /// More words for the kernel's command line, instead of those before.
     pub(crate) fn kernel_arguments(&mut self, words: &str) {
         words.clone_into(&mut self.kernel_arguments);
+    }
+
+    /// The disk starts itself, by UEFI, as on EC2; else QEMU starts its kernel, which is faster.
+    pub(crate) fn by_firmware(&mut self) {
+        self.firmware = true;
+    }
+
+    /// Makes the root disk larger, as a launch with a larger volume does.
+    #[track_caller]
+    pub(crate) fn grow_root(&mut self, mebibytes: u64) {
+        assert!(self.running.is_none(), "the disk grows while the machine is off");
+        self.root.grow(mebibytes);
     }
 
     /// A new, blank volume, not yet attached. `volume` is its id, `vol-…`.
@@ -278,8 +295,13 @@ impl Machine {
         let mut command = Command::new(QEMU);
         command.args(acceleration::arguments());
         command.args(["-M", "pc", "-m", MEMORY, "-nodefaults", "-no-user-config", "-no-reboot"]);
-        command.args(["-display", "none", "-append"]);
-        command.arg(format!("{KERNEL} {}", self.kernel_arguments)).arg("-kernel").arg(&self.kernel);
+        command.args(["-display", "none"]);
+        if self.firmware {
+            command.arg("-drive").arg(format!("if=pflash,format=raw,readonly=on,file={FIRMWARE}"));
+        } else {
+            command.arg("-append").arg(format!("{KERNEL} {}", self.kernel_arguments));
+            command.arg("-kernel").arg(&self.kernel);
+        }
         // As EC2's firmware says it (EC2 user guide, "Identify EC2 instances").
         let id = &self.instance;
         for table in [

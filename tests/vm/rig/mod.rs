@@ -36,6 +36,10 @@ pub(crate) enum Variant {
     Plain,
     /// With cloud-init, for comparisons.
     CloudInit,
+    /// The machine image as it is shipped (`image/ami`).
+    Ami,
+    /// The same with a cloud-init in it, which is switched off.
+    AmiCloudInit,
 }
 
 impl Variant {
@@ -44,6 +48,17 @@ impl Variant {
         match self {
             Self::Plain => "plain",
             Self::CloudInit => "cloud-init",
+            Self::Ami => "ami",
+            Self::AmiCloudInit => "ami-cloud-init",
+        }
+    }
+
+    /// Where its root partition begins, in bytes: behind the boot partition, if it has one. What
+    /// makes the disks has the same numbers.
+    pub(crate) fn partition(self) -> u64 {
+        match self {
+            Self::Plain | Self::CloudInit => 1 << 20,
+            Self::Ami | Self::AmiCloudInit => 129 << 20,
         }
     }
 
@@ -72,7 +87,7 @@ pub(crate) fn agent() -> PathBuf {
 
 /// Can machines of this variant run here?
 pub(crate) fn ready(variant: Variant) -> bool {
-    static READY: [Readiness; 2] = [Readiness::new(), Readiness::new()];
+    static READY: [Readiness; 4] = [const { Readiness::new() }; 4];
     layer_is_ready("vm", &READY[variant as usize], || look(variant))
 }
 

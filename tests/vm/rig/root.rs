@@ -7,27 +7,39 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where the partition begins on the disk; `tests/vm/image` has the same number.
-const PARTITION: u64 = 1_048_576;
+/// What a partition table keeps at the end of a disk, rounded up.
+const BEHIND: u64 = 1 << 20;
 
 /// A root disk.
 #[derive(Debug)]
 pub(crate) struct Root {
     path: PathBuf,
+    /// Where its partition begins, in bytes.
+    partition: u64,
     scratch: PathBuf,
     /// Has a machine run on it since it was last looked at?
     used: bool,
 }
 
 impl Root {
-    /// A copy of `image` in `directory`; blocks are shared where the file system can do that.
+    /// A copy of `image`, whose root partition begins at this byte, in `directory`; blocks are
+    /// shared where the file system can do that.
     #[track_caller]
-    pub(crate) fn copy(image: &Path, directory: &Path) -> Self {
+    pub(crate) fn copy(image: &Path, partition: u64, directory: &Path) -> Self {
         let path = directory.join("root.img");
         let mut copy = Command::new("cp");
         copy.args(["--sparse=always", "--reflink=auto", "--"]).arg(image).arg(&path);
         util::run(copy).expect(0);
-        Self { path, scratch: directory.join("put"), used: false }
+        Self { path, partition, scratch: directory.join("put"), used: false }
+    }
+
+    /// Makes the disk larger, as a launch with a larger volume does. What is on it knows nothing
+    /// of that. While the machine is off.
+    #[track_caller]
+    pub(crate) fn grow(&self, mebibytes: u64) {
+        let file = File::options().write(true).open(&self.path).unwrap();
+        assert!(file.metadata().unwrap().len() < mebibytes << 20);
+        file.set_len(mebibytes << 20).unwrap();
     }
 
     /// Its file.
@@ -88,7 +100,7 @@ impl Root {
             self.replay();
         }
         let mut command = Command::new("debugfs");
-        command.args(arguments).arg(format!("{}?offset={PARTITION}", self.path.display()));
+        command.args(arguments).arg(format!("{}?offset={}", self.path.display(), self.partition));
         util::run(command).expect(0)
     }
 
@@ -100,14 +112,15 @@ impl Root {
         let disk = File::options().read(true).write(true).open(&self.path).unwrap();
         let partition =
             File::options().read(true).write(true).create(true).truncate(true).open(&copy).unwrap();
-        let length = disk.metadata().unwrap().len() - 2 * PARTITION;
+        let at = self.partition;
+        let length = disk.metadata().unwrap().len() - at - BEHIND;
         partition.set_len(length).unwrap();
-        copy_changed(&disk, PARTITION, &partition, 0, length);
+        copy_changed(&disk, at, &partition, 0, length);
         let mut replay = Command::new("e2fsck");
         replay.args(["-p", "-E", "journal_only"]).arg(&copy);
         let ended = util::run(replay);
         assert!(matches!(ended.code(), 0 | 1), "{ended:#?}");
-        copy_changed(&partition, 0, &disk, PARTITION, length);
+        copy_changed(&partition, 0, &disk, at, length);
         fs::remove_file(copy).unwrap();
     }
 }
