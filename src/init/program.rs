@@ -17,6 +17,9 @@ const USUAL_PATH: &str = "/bin:/usr/bin";
 /// What begins a program's file, up to its processor (elf(5), `e_machine`).
 const HEADER: usize = 20;
 
+/// How much of a file is looked at for its interpreter, in bytes: linkers put it first.
+const LONGEST_START: u64 = 64 * 1024;
+
 /// The numbers that `e_machine` may have, of what Linux runs on, by the names that Rust has for it.
 const PROCESSORS: [(u16, &str); 11] = [
     (3, "x86"),
@@ -40,7 +43,9 @@ pub(super) fn find(name: &OsStr, variables: &[(String, String)]) -> Option<PathB
     }
     let own = variables.iter().find(|(n, _)| n == "PATH").map(|(_, path)| path.into());
     let path = own.or_else(|| env::var_os("PATH")).unwrap_or_else(|| USUAL_PATH.into());
-    env::split_paths(&path).map(|directory| directory.join(name)).find(|file| file.exists())
+    env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|file| file.symlink_metadata().is_ok())
 }
 
 /// The processor of a program that isn't made for this one; an emulator may run it all the same
@@ -59,6 +64,37 @@ fn processor(header: [u8; HEADER]) -> Option<&'static str> {
         if order == 1 { u16::from_le_bytes([low, high]) } else { u16::from_be_bytes([low, high]) };
     let name = PROCESSORS.iter().find(|(n, _)| *n == number).map(|(_, name)| *name);
     Some(name.unwrap_or("another processor"))
+}
+
+/// What a script's first line, or a program (elf(5), PT_INTERP), wants to be run by, where that is
+/// missing. `execve(2)` says only "not found" then, of a file that is there.
+pub(super) fn missing_interpreter(file: &Path) -> Option<String> {
+    let mut start = Vec::new();
+    File::open(file).ok()?.take(LONGEST_START).read_to_end(&mut start).ok()?;
+    let interpreter = match start.strip_prefix(b"#!") {
+        Some(line) => line.trim_ascii_start().split(|b| b.is_ascii_whitespace()).next()?,
+        None => loader(&start)?,
+    };
+    let path = Path::new(OsStr::from_bytes(interpreter));
+    (!interpreter.is_empty() && !path.exists()).then(|| path.display().to_string())
+}
+
+/// The loader of a 64-bit program of this machine's byte order.
+fn loader(start: &[u8]) -> Option<&[u8]> {
+    let number = |at: usize, bytes: usize| {
+        let mut word = [0; 8];
+        word.get_mut(..bytes)?.copy_from_slice(start.get(at..at.checked_add(bytes)?)?);
+        usize::try_from(u64::from_le_bytes(word)).ok()
+    };
+    if !start.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    // e_phoff, e_phentsize, e_phnum; of a header p_type (PT_INTERP is 3), p_offset, p_filesz.
+    let (headers, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+    let entry = |n: usize| headers.checked_add(n.checked_mul(size)?);
+    let found = (0..count).filter_map(entry).find(|at| number(*at, 4) == Some(3))?;
+    let (at, length) = (number(found + 8, 8)?, number(found + 32, 8)?);
+    start.get(at..at.checked_add(length)?)?.strip_suffix(b"\0")
 }
 
 /// What `execve(2)` wants of `file` and `command`; `None` where there is a zero byte in it.
@@ -82,6 +118,17 @@ mod tests {
         header[18] = 77;
         assert_eq!(processor(header), Some("another processor"));
         assert_eq!(processor(*b"#!/bin/sh\nexec true\n"), None);
+    }
+
+    #[test]
+    fn a_loader_is_found_where_a_program_has_one() {
+        let dynamic = std::fs::read("/bin/ls").unwrap();
+        let path = Path::new(OsStr::from_bytes(loader(&dynamic).unwrap()));
+        assert!(path.is_absolute() && path.exists(), "{}", path.display());
+        for end in [0, 20, 63, 64, 100, 500] {
+            assert_eq!(loader(&dynamic[..end]), None, "{end}");
+        }
+        assert_eq!(missing_interpreter(Path::new("/bin/ls")), None);
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Report {
             let object = serde_json::json!({ "time": time, "level": level, "message": text });
             format!("{object}\n")
         } else {
-            format!("agent: {prefix}{text}\n")
+            format!("agent: {prefix}{}\n", one_line(text))
         };
         terminal::say(&line, Duration::ZERO);
     }
@@ -69,4 +69,13 @@ pub(super) fn terminate(reason: &str) {
         let cut = reason.floor_char_boundary(MAX_REASON);
         let _ = file.write_all(reason.get(..cut).unwrap_or_default().as_bytes());
     }
+}
+
+/// A process names itself as it likes, and so do files; a line stays one, and a terminal's orders text.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
 }

@@ -20,6 +20,12 @@ impl Init {
         if self.none_left() {
             return;
         }
+        if !self.first && !process::proc_is_ours() {
+            self.report.warn(
+                "what is left can't be asked to end: /proc is not this namespace's; next: mount it",
+            );
+            return;
+        }
         self.to_all(libc::SIGTERM);
         // A stopped process takes no TERM before it goes on (signal(7)).
         self.to_all(libc::SIGCONT);

@@ -7,7 +7,7 @@ use super::handoff::Stand;
 use super::memory_watch::MemoryWatch;
 use super::options::Target;
 use crate::config::value::human;
-use crate::sys::quiet::{Quiet, Route, Woken};
+use crate::sys::quiet::{Quiet, Route, Wakes, Woken};
 use crate::sys::signals;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,9 @@ impl Init {
             let wait = stop.kill_at.map(|at| at.saturating_duration_since(Instant::now()));
             let next = match woken.take() {
                 Some(woken) => Some(self.answer(woken)),
+                // Whoever sends signals without end doesn't put the end off: they are looked at
+                // once more, for a workload that has ended meanwhile.
+                None if wait.is_some_and(|w| w.is_zero()) => self.last_look(),
                 None => self.next(wait, Some(&quiet)),
             };
             match next {
@@ -75,13 +78,19 @@ impl Init {
     }
 
     /// The next signal; where children have ended, they are reaped. What `quiet` can do alone it
-    /// does, unless a time is set or everything is to be told.
+    /// does, unless a time is set.
     pub(super) fn next(&mut self, wait: Option<Duration>, quiet: Option<&Quiet>) -> Option<i32> {
         let woken = match quiet {
-            Some(quiet) if wait.is_none() && !self.reaper.tells() => Some(quiet.keep()),
+            Some(quiet) if wait.is_none() => Some(quiet.keep()),
             _ => signals::next(wait).map(Woken::Signal),
         };
         woken.map(|woken| self.answer(woken))
+    }
+
+    /// What has ended by now, when there is no time left to wait.
+    fn last_look(&mut self) -> Option<i32> {
+        self.reaper.reap();
+        self.reaper.ended().map(|_| libc::SIGCHLD)
     }
 
     /// The signal that this stands for; where children have ended, they are reaped.
@@ -99,7 +108,17 @@ impl Init {
 
     /// What is done for the workload `pid` without thinking.
     fn quiet(&self, pid: i32, kills: bool) -> Quiet {
-        Quiet::new(self.receiver(pid), pid, kills, |signal| self.route(signal))
+        let every = if self.reaper.tells() {
+            Wakes::Every
+        } else if kills {
+            Wakes::Killed
+        } else {
+            Wakes::Awaited
+        };
+        Quiet::new(self.receiver(pid), pid, every, |signal| match self.route(signal) {
+            Route::Send(_) if self.report.names_each() => Route::Wake,
+            route => route,
+        })
     }
 
     /// The process, or the group `-pid`, that gets the signals.

@@ -4,7 +4,7 @@ use super::Init;
 use super::boot::pid_of;
 use super::handoff::Stand;
 use super::program;
-use crate::sys::quiet::{Quiet, Route};
+use crate::sys::quiet::{Quiet, Route, Wakes};
 use crate::sys::signals::Ignored;
 use crate::sys::users::Credentials;
 use crate::sys::{signals, spawn, start, terminal};
@@ -36,12 +36,17 @@ impl Init {
             Err(e) => {
                 self.take_terminal_back();
                 let name = self.options.command.first().cloned().unwrap_or_default();
-                let file = program::find(&name, &stand.variables);
-                let nowhere = e.kind() == io::ErrorKind::NotFound || file.is_none();
+                let found = program::find(&name, &stand.variables);
+                let nowhere = e.kind() == io::ErrorKind::NotFound || found.is_none();
                 let usual = if nowhere { NOT_FOUND } else { NOT_EXECUTABLE };
                 let status = self.options.duties.cannot_execute.unwrap_or(usual);
-                let foreign = file.and_then(|file| program::foreign(&file));
+                let foreign = found.as_deref().and_then(program::foreign);
+                let interpreter = found.and_then(|file| program::missing_interpreter(&file));
                 let why = match (e.kind(), foreign) {
+                    (io::ErrorKind::NotFound, _) if interpreter.is_some() => format!(
+                        "it is there, but what it needs to run is not: {}; next: install that, or take a program that was built for this image",
+                        interpreter.unwrap_or_default()
+                    ),
                     _ if nowhere => "not found".into(),
                     (io::ErrorKind::WouldBlock, _) => NO_PROCESS.into(),
                     (_, Some(processor)) if e.raw_os_error() == Some(libc::ENOEXEC) => format!(
@@ -74,7 +79,8 @@ impl Init {
 
     /// Runs nothing: reaps until a signal asks to end (a pod's pause container).
     fn pause(&mut self, stand: &Stand) -> u8 {
-        let quiet = Quiet::new(0, 0, false, |signal| match signal {
+        let wakes = if self.reaper.tells() { Wakes::Every } else { Wakes::Awaited };
+        let quiet = Quiet::new(0, 0, wakes, |signal| match signal {
             libc::SIGTERM | libc::SIGINT => Route::Wake,
             _ => Route::Drop,
         });

@@ -97,8 +97,10 @@ pub fn proc_is_ours() -> bool {
 
 /// The command name of a process as `ps` shows it (`proc_pid_comm(5)`), `?` where it is gone.
 pub fn name(pid: i32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/comm"))
-        .map_or_else(|_| "?".to_owned(), |s| s.trim_end().to_owned())
+    fs::read(format!("/proc/{pid}/comm")).map_or_else(
+        |_| "?".to_owned(),
+        |s| String::from_utf8_lossy(s.strip_suffix(b"\n").unwrap_or(&s)).into_owned(),
+    )
 }
 
 /// A child that has been reaped.

@@ -28,6 +28,18 @@ pub enum Route {
     Wake,
 }
 
+/// Which children's ends somebody wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Wakes {
+    /// The awaited one's alone.
+    Awaited,
+    /// Also those that SIGKILL has ended.
+    Killed,
+    /// All.
+    Every,
+}
+
 /// What is done without asking anybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quiet {
@@ -35,8 +47,8 @@ pub struct Quiet {
     to: i32,
     /// The child whose end, and whose stop, somebody waits for; 0 is none.
     awaited: i32,
-    /// Does somebody want to know of every child that SIGKILL has ended?
-    kills: bool,
+    /// Of which other children somebody wants to know.
+    wakes: Wakes,
     /// For each signal the one that is sent, [`DROP`] or [`WAKE`].
     routes: [u8; SIGNALS],
 }
@@ -55,9 +67,9 @@ pub enum Woken {
 
 impl Quiet {
     /// Signals go `to` a process or a group `-pid` by the `route` of each; SIGCHLD is answered by
-    /// reaping. `awaited` is the child that is waited for; `kills`: wake for every other one, too,
-    /// that SIGKILL has ended.
-    pub fn new(to: i32, awaited: i32, kills: bool, route: impl Fn(i32) -> Route) -> Self {
+    /// reaping. `awaited` is the child that is waited for; `wakes` says which others' ends, too,
+    /// are somebody's matter.
+    pub fn new(to: i32, awaited: i32, wakes: Wakes, route: impl Fn(i32) -> Route) -> Self {
         let mut routes = [DROP; SIGNALS];
         for (signal, place) in (0..).zip(&mut routes).skip(1) {
             *place = match route(signal) {
@@ -66,14 +78,14 @@ impl Quiet {
                 Route::Send(other) => u8::try_from(other).unwrap_or(DROP),
             };
         }
-        Self { to, awaited, kills, routes }
+        Self { to, awaited, wakes, routes }
     }
 
     /// What is done for the child `pid` before anybody has read what is wished: that is nothing
     /// but a start of it ([`early`](super::early)).
     #[cfg(test)]
     pub(crate) fn of_early(pid: i32, duties: Plain, kills: bool) -> Self {
-        let mut quiet = Self { to: 0, awaited: 0, kills: false, routes: [DROP; SIGNALS] };
+        let mut quiet = Self { to: 0, awaited: 0, wakes: Wakes::Awaited, routes: [DROP; SIGNALS] };
         // SAFETY: there is room for one.
         unsafe { plain(&raw mut quiet, pid, duties, kills) };
         quiet
@@ -119,7 +131,8 @@ pub(super) unsafe fn plain(place: *mut Quiet, pid: i32, duties: Plain, kills: bo
     unsafe {
         (&raw mut (*place).to).write_volatile(if duties.group { -pid } else { pid });
         (&raw mut (*place).awaited).write_volatile(pid);
-        (&raw mut (*place).kills).write_volatile(kills);
+        let wakes = if kills { Wakes::Killed } else { Wakes::Awaited };
+        (&raw mut (*place).wakes).write_volatile(wakes);
         while signal < SIGNALS {
             let route = match signal as i32 {
                 0 | libc::SIGTTIN | libc::SIGTTOU => DROP,
@@ -156,7 +169,12 @@ pub(super) fn wait(quiet: &Quiet, program: &[(usize, usize); SEGMENTS]) -> (i32,
                 }
                 let killed = libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL;
                 let stopped = libc::WIFSTOPPED(status);
-                if pid == quiet.awaited || (quiet.kills && killed && !stopped) {
+                let told = match quiet.wakes {
+                    Wakes::Awaited => false,
+                    Wakes::Killed => killed && !stopped,
+                    Wakes::Every => true,
+                };
+                if told || pid == quiet.awaited {
                     return (pid, status);
                 }
                 left -= 1;
@@ -201,7 +219,7 @@ mod tests {
 
     #[test]
     fn each_signal_has_its_route() {
-        let quiet = Quiet::new(-7, 7, true, |signal| match signal {
+        let quiet = Quiet::new(-7, 7, Wakes::Killed, |signal| match signal {
             libc::SIGTERM => Route::Wake,
             libc::SIGHUP => Route::Send(libc::SIGUSR1),
             64 => Route::Send(64),

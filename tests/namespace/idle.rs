@@ -103,6 +103,24 @@ fn a_pause_does_nothing_either() {
     stay_idle(&[pid1]);
 }
 
+/// Who tells everything gives the program back to the kernel too, between two things to tell.
+#[test]
+fn with_every_end_told_it_is_no_larger() {
+    for option in ["--warn-on-reap", "--verbose"] {
+        let sandbox = Sandbox::new();
+        let line = format!("exec agent init --no-boot {option} -- sh -c \"$0\"");
+        let running = start(sandbox.pid1(&["sh", "-c", &line, WAITING]));
+        sandbox.out("up");
+        let pid1 = child_of(running.pid());
+        let resident = || {
+            let status = fs::read_to_string(format!("/proc/{pid1}/status")).unwrap();
+            let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap().to_owned();
+            line.split_whitespace().nth(1).unwrap().parse::<u32>().unwrap()
+        };
+        eventually("it is small", || (resident() < 400).then_some(()));
+    }
+}
+
 /// They wait, without an end to the wait, and are not woken.
 #[track_caller]
 fn stay_idle(all: &[i32]) {

@@ -5,7 +5,7 @@ use crate::sandbox::Sandbox;
 use crate::util::{Ended, eventually, start, unprivileged};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Starts the workload, waits until it is up, sends TERM.
 #[track_caller]
@@ -190,6 +190,42 @@ fn a_request_is_heard_in_a_storm_of_ends() {
     life.signal(15);
     let ended = life.end().expect(6);
     assert!(ended.took.as_secs() < 20, "{ended:#?}");
+}
+
+/// Real-time signals queue: who sends them without end keeps one at hand at each look.
+#[test]
+fn a_flood_of_signals_does_not_put_the_end_off() {
+    let flood = "$SIG{TERM} = $SIG{RTMIN} = 'IGNORE'; $SIG{NUM40} = 'IGNORE';
+        for (1 .. 2) { next if fork; kill(40, 1) while 1 } open(F, '>/mnt/out/up'); print F 'up'; close F; sleep 1 while 1";
+    for (options, least) in [(["--grace", "1s"], 1), (["--grace", "20s"], 0)] {
+        let sandbox = Sandbox::new();
+        sandbox.put_out("flood.pl", flood);
+        let mut all = vec!["--no-boot", "--leftover-grace", "300ms"];
+        all.extend(options);
+        let mut life = sandbox.start(&all, "exec perl /mnt/out/flood.pl");
+        life.reaches(&sandbox, "up");
+        let asked = Instant::now();
+        life.signal(15);
+        if least == 0 {
+            std::thread::sleep(Duration::from_millis(300));
+            life.signal(15);
+        }
+        life.end().expect(137).says("the workload did not end within 1.");
+        assert!((least..12).contains(&asked.elapsed().as_secs()), "{:?}", asked.elapsed());
+    }
+}
+
+/// A process names itself as it likes.
+#[test]
+fn what_is_killed_cannot_write_lines_of_its_own() {
+    let sandbox = Sandbox::new();
+    let perl = r#"$SIG{TERM} = "IGNORE"; open(F, ">/proc/self/comm"); syswrite(F, "a\nagent: ok\e[3"); close F;
+        if (fork) { exit 5 } open(F, ">/mnt/out/up"); print F "up"; close F; sleep 1 while 1"#;
+    sandbox.put_out("forger.pl", perl);
+    let script = "perl /mnt/out/forger.pl; while [ ! -s /mnt/out/up ]; do sleep 0.05; done; exit 5";
+    let ended = sandbox.init(&["--no-boot", "--leftover-grace", "200ms"], script).expect(5);
+    assert!(ended.stderr.contains(r"killed: a\nagent: ok\u{1b}["), "{ended:#?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:#?}");
 }
 
 #[test]

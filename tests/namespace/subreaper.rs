@@ -85,6 +85,28 @@ fn a_program_for_another_processor_is_named_so() {
     assert_eq!(said, 2, "{ended:#?}");
 }
 
+/// The kernel says "not found" of what is there.
+#[test]
+fn a_missing_interpreter_is_named() {
+    let look = "printf '#!/no/such/shell -e\\nexit 0\\n' > /tmp/script; chmod +x /tmp/script
+        agent init --no-boot /tmp/script; echo $?
+        sed 's,/lib64/ld-linux-x86-64.so.2,/lib64/xx-linux-x86-64.so.2,' /bin/true > /tmp/other; chmod +x /tmp/other
+        case $(uname -m) in x86_64) agent init --no-boot /tmp/other; echo $?;; *) echo 127; echo /lib64/xx >&2;; esac";
+    let ended = Sandbox::new().init(&["--no-boot"], look).expect(0);
+    assert_eq!(ended.stdout, "127\n127\n", "{ended:#?}");
+    for name in ["/no/such/shell;", "/lib64/xx"] {
+        assert!(ended.stderr.contains(&format!("needs to run is not: {name}")), "{ended:#?}");
+    }
+}
+
+#[test]
+fn a_subreaper_that_cannot_see_what_is_left_says_so_at_once() {
+    let line = "unshare --mount sh -c 'mount -t tmpfs none /proc; exec agent init --no-boot --subreaper --leftover-grace 8s -- sh -c \"setsid sleep 4711 & sleep 0.1; exit 4\"'; exit $?";
+    let ended = Sandbox::new().init(&["--no-boot", "--leftover-grace", "300ms"], line).expect(4);
+    assert!(ended.stderr.contains("can't be asked to end: /proc is not"), "{ended:#?}");
+    assert!(ended.took.as_secs() < 8, "{ended:#?}");
+}
+
 /// Each of them has a successor and ends, a thousand times a second: a list of processes is old
 /// when it has been read.
 #[test]

@@ -32,6 +32,7 @@ fn the_machine_is_what_it_should_be_and_outlives_a_cut_of_its_power() {
     has_only_the_network_that_the_test_gives(&mut machine, &reached, &silent);
     takes_a_volume_while_it_runs(&mut machine);
     serves_and_mounts_nfs(&mut machine);
+    tells_what_the_kernel_killed_for_want_of_memory(&mut machine);
     machine.wait_for("systemctl is-system-running | grep -qv starting", Duration::from_secs(120));
     machine.run("systemctl --failed --no-legend | grep .").expect(1);
     let up = machine.uptime();
@@ -104,4 +105,24 @@ fn serves_and_mounts_nfs(machine: &mut Machine) {
     machine.run(&write).expect(0);
     assert_eq!(machine.read("/srv/efs/file"), "written\n");
     machine.run("systemctl stop rig-nfs").expect(0);
+}
+
+/// By the control groups' second version, which not every machine with containers has.
+fn tells_what_the_kernel_killed_for_want_of_memory(machine: &mut Machine) {
+    machine.run("test -e /sys/fs/cgroup/cgroup.controllers").expect(0);
+    let limited = "systemd-run --wait --pipe --quiet -p MemoryMax=32M -p MemorySwapMax=0 -p OOMPolicy=continue \
+                   unshare --pid --fork --mount-proc --kill-child agent init --no-boot";
+    let eats = r#"perl -e '$x = "a" x 200_000_000; sleep 60'"#;
+    for (options, who) in [("--", "the workload was"), ("--grace 5s --", "the workload was")] {
+        let ended = machine.run(&format!("{limited} {options} {eats}")).expect(137);
+        let line = format!("agent: {who} killed by the kernel's out-of-memory killer");
+        assert!(ended.all().contains(&line), "{ended:#?}");
+    }
+    let ended =
+        machine.run(&format!("{limited} -- sh -c '{}; exit 9'", eats.replace('\'', "'\\''")));
+    let ended = ended.expect(9);
+    assert!(
+        ended.all().contains("a child of the workload was killed by the kernel's"),
+        "{ended:#?}"
+    );
 }
