@@ -44,6 +44,8 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Tell EC2 by tags how the boot ended.
     Tags(TagsArgs),
+    /// Tell whether this machine counts as used, and when it stops itself.
+    Idle(IdleArgs),
     /// Tools: backend policy, baseline, lockfiles, what goes along to another machine.
     Tools {
         #[command(subcommand)]
@@ -162,6 +164,48 @@ pub(super) struct TagsArgs {
     /// Read this file in place of /etc/agent/agent.toml and /etc/agent/conf.d
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Exit status: 0 it is told, 1 it cannot be told whether somebody uses the machine,
+64 wrong usage.")]
+pub(super) struct IdleArgs {
+    #[command(subcommand)]
+    pub(super) command: Option<IdleCommand>,
+    /// Print JSON (schema agent.idle/1)
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Read this file in place of /etc/agent/agent.toml and /etc/agent/conf.d
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum IdleCommand {
+    /// Look, count, and stop the machine where it is time: what agent-idle.timer runs.
+    #[command(after_help = "\
+Exit status: 0 done, 1 it cannot be told whether somebody uses the machine, or it could not be
+stopped; 64 wrong usage.")]
+    Check,
+    /// Keep the machine up for a while, whoever uses it.
+    #[command(after_help = "\
+A later one takes the place of an earlier one. It ends with the machine's next start.
+
+Exit status: 0 done, 1 not done, 64 wrong usage.
+
+Examples:
+  agent idle extend 2h
+  agent idle extend --cancel")]
+    Extend {
+        /// For how long, such as 90m or 2h
+        #[arg(value_name = "SPAN", value_parser = Span::parse, required_unless_present = "cancel", conflicts_with = "cancel")]
+        span: Option<Span>,
+        /// Take an extension back
+        #[arg(long)]
+        cancel: bool,
+    },
 }
 
 #[derive(Debug, Args)]

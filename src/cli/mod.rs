@@ -6,6 +6,7 @@
 mod args;
 mod boot;
 mod config;
+mod idle;
 mod internal;
 mod plan;
 mod status;
@@ -36,6 +37,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         Command::Config { command } => config::main(&command),
         Command::Status(args) => status::main(&args),
         Command::Tags(args) => tags::main(&args),
+        Command::Idle(args) => idle::main(&args),
         Command::Tools { command } => tools::main(&command),
         Command::Try(args) => trial::main(args),
         Command::Internal { command } => internal::main(command),

@@ -25,6 +25,7 @@ mod environment;
 mod health;
 mod hostile;
 mod idle;
+mod idle_stop;
 mod inits;
 mod interrupted;
 mod job_control;

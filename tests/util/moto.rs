@@ -179,6 +179,21 @@ impl Moto {
             said.split("<item>").skip(1).filter(|item| element(item, "resourceId") == instance);
         items.map(|item| (element(item, "key"), element(item, "value"))).collect()
     }
+
+    /// The state of an instance, such as `running`. What is checked is as with [`Self::tags`].
+    #[track_caller]
+    pub(crate) fn state(&self, instance: &str) -> String {
+        self.checks(false);
+        let form = [
+            ("Action", "DescribeInstances"),
+            ("Version", "2016-11-15"),
+            ("InstanceId.1", instance),
+        ];
+        let said = self.call("ec2", &form);
+        self.checks(true);
+        let state = said.split_once("<instanceState>").map_or("", |(_, rest)| rest);
+        element(state, "name")
+    }
 }
 
 impl Drop for Moto {
