@@ -93,7 +93,8 @@ impl Account {
         if boot.running {
             uses.push(plain(Kind::Boot, "the agent boots".to_owned()));
         }
-        if now.up_ms < self.grace_until_ms {
+        // A boot that runs pushes its grace before it.
+        if now.up_ms < self.grace_until_ms && !boot.running {
             let left = left(self.grace_until_ms);
             uses.push(plain(Kind::Grace, format!("just started, for {left} more")));
         }
@@ -214,7 +215,8 @@ mod tests {
         let running = Boot { id: Some("b2".into()), running: true };
         let account = account.at(&now(105), &running, GRACE);
         let kinds: Vec<Kind> = account.uses(&now(105), &running).iter().map(|u| u.kind).collect();
-        assert_eq!(kinds, [Kind::Boot, Kind::Grace]);
+        assert_eq!(kinds, [Kind::Boot]);
+        assert_eq!(account.grace_until_ms, 120 * MINUTE);
         // One that began and ended between two looks.
         let account = account.after(&now(105), Some(true));
         let third = Boot { id: Some("b3".into()), running: false };

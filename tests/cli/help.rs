@@ -18,7 +18,17 @@ fn help_and_version_go_to_standard_output_and_are_no_error() {
 
 #[test]
 fn every_command_has_a_help_of_its_own() {
-    for command in ["init", "boot", "plan", "status", "idle", "idle extend", "try", "config check", "tools policy"] {
+    for command in [
+        "init",
+        "boot",
+        "plan",
+        "status",
+        "idle",
+        "idle extend",
+        "try",
+        "config check",
+        "tools policy",
+    ] {
         let mut arguments: Vec<&str> = command.split(' ').collect();
         arguments.push("--help");
         let ended = run(agent(&arguments)).expect(0);

@@ -7,7 +7,11 @@ use agent::ec2::stop::{ShutdownBehaviour, StopError, shutdown_behaviour, stop_in
 use agent::ec2::tags::Limits;
 use std::time::Duration;
 
-fn stop(endpoint: &str, instance: &str, keys: agent::ec2::credentials::Credentials) -> Result<(), StopError> {
+fn stop(
+    endpoint: &str,
+    instance: &str,
+    keys: agent::ec2::credentials::Credentials,
+) -> Result<(), StopError> {
     stop_instance(&mut account(endpoint, keys), instance, &PATIENT, &mut || None)
 }
 
@@ -55,27 +59,21 @@ fn keys_are_in_no_error() {
 #[test]
 fn what_switching_off_makes_of_it_is_asked_and_doubt_is_termination() {
     let moto = Moto::start();
-    let instance = moto.instance();
     let keys = moto.role("agent", &["ec2:DescribeInstanceAttribute"]);
-    let asked = || {
-        shutdown_behaviour(&mut account(&moto.url(), credentials(&keys)), &instance, &PATIENT, &mut || None)
-            .unwrap()
+    let behaviour = |word| moto.instance_with(&[("InstanceInitiatedShutdownBehavior", word)]);
+    let (stops, terminates) = (behaviour("stop"), behaviour("terminate"));
+    moto.checks(true);
+    let asked = |instance: &str| {
+        let mut account = account(&moto.url(), credentials(&keys));
+        shutdown_behaviour(&mut account, instance, &PATIENT, &mut || None).unwrap()
     };
-    assert_eq!(asked(), ShutdownBehaviour::Stops);
-    moto.call(
-        "ec2",
-        &[
-            ("Action", "ModifyInstanceAttribute"),
-            ("Version", "2016-11-15"),
-            ("InstanceId", &instance),
-            ("InstanceInitiatedShutdownBehavior.Value", "terminate"),
-        ],
-    );
-    assert_eq!(asked(), ShutdownBehaviour::Terminates);
+    assert_eq!(asked(&stops), ShutdownBehaviour::Stops);
+    assert_eq!(asked(&terminates), ShutdownBehaviour::Terminates);
     let odd = "<DescribeInstanceAttributeResponse><instanceInitiatedShutdownBehavior/>\
                </DescribeInstanceAttributeResponse>";
     let front = Front::alone(move |_, _| Does::Answer(200, String::new(), odd.into()));
-    let told = shutdown_behaviour(&mut account(&front.url(), made_up()), INSTANCE, &PATIENT, &mut || None);
+    let told =
+        shutdown_behaviour(&mut account(&front.url(), made_up()), INSTANCE, &PATIENT, &mut || None);
     assert_eq!(told.unwrap(), ShutdownBehaviour::Terminates);
 }
 

@@ -89,9 +89,9 @@ fn a_container_and_a_session_without_a_terminal_are_seen() {
         "cp /bin/sleep /tmp/sshd
          unshare --pid --fork /tmp/claude 60 & sleep 0.3; used
          agent idle | grep claude | cut -d' ' -f3-5
-         pkill -x claude; wait
-         (exec -a 'sshd: dev@notty' /tmp/sshd 60) & s=$!; sleep 0.3; used; kill $s; wait $s
-         (exec -a 'sshd: dev [priv]' /tmp/sshd 60) & s=$!; sleep 0.3; used; kill $s",
+         pkill -9 -x claude; wait
+         bash -c \"exec -a 'sshd: dev@notty' /tmp/sshd 60\" & s=$!; sleep 0.3; used; kill $s; wait $s
+         bash -c \"exec -a 'sshd: dev [priv]' /tmp/sshd 60\" & s=$!; sleep 0.3; used; kill $s",
         &["active claude", "claude in a", "active ssh", "idle"],
     );
 }

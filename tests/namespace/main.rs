@@ -20,6 +20,7 @@ mod pty;
 mod rehearse;
 mod sandbox;
 
+mod clean;
 mod config_sources;
 mod environment;
 mod health;
@@ -29,6 +30,7 @@ mod idle_stop;
 mod inits;
 mod interrupted;
 mod job_control;
+mod logs_bundle;
 mod machine;
 mod on_terminal;
 mod once;

@@ -112,6 +112,12 @@ impl Moto {
     /// A new instance's id.
     #[track_caller]
     pub(crate) fn instance(&self) -> String {
+        self.instance_with(&[])
+    }
+
+    /// The same, launched with more parameters.
+    #[track_caller]
+    pub(crate) fn instance_with(&self, more: &[(&str, &str)]) -> String {
         let image = ("ImageId", "ami-12345678");
         let form = [
             ("Action", "RunInstances"),
@@ -120,7 +126,7 @@ impl Moto {
             ("MinCount", "1"),
             ("MaxCount", "1"),
         ];
-        element(&self.call("ec2", &form), "instanceId")
+        element(&self.call("ec2", &[&form[..], more].concat()), "instanceId")
     }
 
     /// Temporary keys of a role that may do these actions and nothing else.

@@ -10,7 +10,8 @@ const CONFIG: &str = "[user]\nname = \"ubuntu\"\n[tools]\nenabled = \"off\"\n\
                       [idle]\ntimeout = \"10s\"\ngrace = \"1s\"\nstop = ";
 
 /// In place of minutes.
-const FAST: &str = "[Timer]\nOnBootSec=\nOnUnitActiveSec=\nOnActiveSec=1s\nOnUnitActiveSec=4s\nAccuracySec=1s\n";
+const FAST: &str =
+    "[Timer]\nOnBootSec=\nOnUnitActiveSec=\nOnActiveSec=1s\nOnUnitActiveSec=4s\nAccuracySec=1s\n";
 
 /// A session of the SSH server, by the title that it gives its processes; it has no terminal.
 const SESSION: &str = "cp /bin/sleep /usr/local/bin/sshd && systemd-run --quiet --unit session \
@@ -44,7 +45,8 @@ fn an_idle_machine_stops_itself_and_a_used_one_does_not() {
     assert_eq!(ec2.moto.state(&ec2.id), "running");
     let told = ec2.machine.run(&format!("{AS_UBUNTU} agent idle --json")).expect(0).json();
     assert_eq!((&told["state"], &told["uses"][0]["kind"]), (&"active".into(), &"extension".into()));
-    let other = ec2.machine.run("setpriv --reuid=65534 --clear-groups agent idle extend 2h").expect(1);
+    let other =
+        ec2.machine.run("setpriv --reuid=65534 --clear-groups agent idle extend 2h").expect(1);
     assert!(other.stderr.contains("root and the sandbox user may extend"), "{other:?}");
 
     ec2.machine.run(&format!("{AS_UBUNTU} agent idle extend --cancel")).expect(0);
@@ -67,8 +69,7 @@ fn an_idle_machine_stops_itself_and_a_used_one_does_not() {
 /// Waits until so many checks have said so.
 #[track_caller]
 fn checks(ec2: &mut Instance, said: &str, times: u32) {
-    let count = format!(
-        "[ $(journalctl -b -t agent -o cat --no-pager | grep -cE '{said}') -ge {times} ]"
-    );
+    let count =
+        format!("[ $(journalctl -b -t agent -o cat --no-pager | grep -cE '{said}') -ge {times} ]");
     ec2.machine.wait_for(&count, BOOT);
 }
