@@ -128,23 +128,21 @@ fn open(root: &Path) -> Result<Ground, String> {
 
 /// This machine itself is cleaned only where it is one, and nothing of the agent's runs.
 fn refuse() -> Result<(), String> {
-    let contained = ["/run/.containerenv", "/.dockerenv", "/run/systemd/container"];
-    if contained.iter().any(|file| Path::new(file).exists()) || observe::supervisor().is_some() {
-        return Err(
-            "this is a container, no machine to make an image of; next: name the image's root \
-                    with --root"
-                .into(),
-        );
-    }
-    if !geteuid().is_root() {
-        return Err("only root can clean a machine; next: run it with sudo".into());
-    }
     if observe::status(None).state == State::Running {
         return Err(
             "the agent boots, and would write its state again; next: wait for its end with \
                     `agent status --wait`"
                 .into(),
         );
+    }
+    let contained = ["/run/.containerenv", "/.dockerenv", "/run/systemd/container"];
+    if contained.iter().any(|file| Path::new(file).exists()) || observe::supervisor().is_some() {
+        return Err("this is a container, no machine to make an image of; next: name the image's \
+                    root with --root"
+            .into());
+    }
+    if !geteuid().is_root() {
+        return Err("only root can clean a machine; next: run it with sudo".into());
     }
     Ok(())
 }

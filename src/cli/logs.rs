@@ -19,7 +19,7 @@ fn logs(args: &LogsArgs) -> u8 {
     let status = observe::status(args.config.as_deref());
     let logs = support::logs(&status);
     if let Some(wanted) = &args.name {
-        return match logs.iter().find(|log| log.name == *wanted) {
+        return match logs.iter().find(|log| is_called(log, wanted)) {
             Some(log) => show(log),
             None => {
                 let names: Vec<&str> = logs.iter().map(|log| log.name.as_str()).collect();
@@ -39,6 +39,11 @@ fn logs(args: &LogsArgs) -> u8 {
     }
     print(&format_args!("{:<24} journalctl -b -t agent\n", "lines of the agent"));
     0
+}
+
+/// Is it the log of this phase or step?
+fn is_called(log: &LogFile, name: &str) -> bool {
+    log.name == name || log.name.strip_prefix("step-") == Some(name)
 }
 
 fn show(log: &LogFile) -> u8 {

@@ -236,8 +236,11 @@ fn secrets(config: &Config) -> Redactor {
     let own = std::env::vars_os();
     let own = own.filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
     redactor.know_environment(own);
-    let steps = config.steps.iter().flat_map(|step| step.environment.clone());
-    redactor.know_environment(config.bootstrap.environment.clone().into_iter().chain(steps));
+    // What is given to programs may be secret whatever it is called.
+    let given = config.steps.iter().flat_map(|step| step.environment.values());
+    for value in given.chain(config.bootstrap.environment.values()) {
+        redactor.know(value, "configuration");
+    }
     let payload = std::env::var_os(payload::VARIABLE);
     let (facts, script) = survey::survey(config, payload.as_ref().map(|t| t.as_bytes()));
     let mut scripts: Vec<Script> = script.into_iter().collect();

@@ -37,6 +37,10 @@ echo planted-by-the-script
 echo planted-as-a-value-of-the-script >/mnt/out/value
 ";
 
+/// The role's keys, as the metadata service hands them out.
+const ROLE: &str =
+    "planted/role+secret/key/0123456789012345 planted-role-session-token-0123456789\n";
+
 /// What the step says goes to its log.
 const CONFIG: &str = r#"
 [[step]]
@@ -50,6 +54,7 @@ echo "key AKIAPLANTEDPLANTED01 $(cat /mnt/out/role)"
 echo "-----BEGIN OPENSSH PRIVATE KEY-----"; echo cGxhbnRlZCBwcml2YXRlIGtleQ; echo "-----END OPENSSH PRIVATE KEY-----"
 echo "the script says: echo working # planted-in-the-script"
 echo "$PLAIN" "$EXTRA"
+echo "leaked: planted-in-agents-environment"
 echo a plain line that helps
 '''
 [bootstrap]
@@ -71,10 +76,8 @@ fn made(more: &str, sandbox: Sandbox, command: &str) -> Made {
     let sandbox = sandbox
         .config("agent.toml", &config)
         .variable("SOME_API_KEY", "planted-in-agents-environment");
-    sandbox.put_out(
-        "role",
-        "planted/role+secret/key/0123456789012345 planted-role-session-token-0123456789\n",
-    );
+    let role = if more.is_empty() { "-" } else { ROLE };
+    sandbox.put_out("role", role);
     let script = format!(
         "agent boot --no-tags >/mnt/out/boot 2>&1; {command}; echo $?; agent logs; agent logs noisy"
     );
@@ -118,7 +121,7 @@ fn secrets_planted_everywhere_are_nowhere_in_the_archive_and_the_rest_is() {
     let sandbox = Sandbox::new().script(SCRIPT);
     let made = made("", sandbox, "agent logs --bundle /mnt/out/b.tar.gz");
     let of = |name: &str| &made.files[&format!("agent-bundle/{name}")];
-    assert!(of("logs/noisy.log").contains("a plain line that helps"), "{:#?}", made.files);
+    assert!(of("logs/step-noisy.log").contains("a plain line that helps"), "{:#?}", made.files);
     assert!(of("status.txt").starts_with("complete"), "{}", of("status.txt"));
     assert!(of("status.json").contains("agent.status/1"));
     assert!(of("plan.txt").contains("noisy"), "{}", of("plan.txt"));
@@ -131,13 +134,19 @@ fn secrets_planted_everywhere_are_nowhere_in_the_archive_and_the_rest_is() {
     let script_log = script_log.clone().find(|f| f["name"] == "logs/user-script.log").unwrap();
     assert!(script_log["missing"].as_str().unwrap().contains("its user's"), "{script_log}");
     let masked = made.manifest["redacted"].as_object().unwrap();
-    for kind in
-        ["user-script", "environment", "token", "url-userinfo", "named-value", "private-key"]
-    {
+    for kind in [
+        "user-script",
+        "environment",
+        "configuration",
+        "token",
+        "url-userinfo",
+        "named-value",
+        "private-key",
+    ] {
         assert!(masked[kind].as_u64().unwrap() > 0, "{kind}: {masked:#?}");
     }
     // A person at the machine sees its logs as they are.
-    assert!(made.ended.stdout.contains("logs/noisy.log ("), "{:#?}", made.ended);
+    assert!(made.ended.stdout.contains("logs/step-noisy.log ("), "{:#?}", made.ended);
     assert!(made.ended.stdout.contains("planted-in-a-url"), "{:#?}", made.ended);
     assert_eq!(made.sandbox.out("value"), "planted-as-a-value-of-the-script\n");
 }
@@ -158,7 +167,7 @@ fn the_roles_keys_and_the_user_data_are_known_though_nobody_named_them() {
     );
     let sandbox = Sandbox::new().without("AGENT__BOOTSTRAP__INSTANCE").machine();
     let made = made(&ec2, sandbox, "agent logs --bundle /mnt/out/b.tar.gz");
-    let log = &made.files["agent-bundle/logs/noisy.log"];
+    let log = &made.files["agent-bundle/logs/step-noisy.log"];
     assert!(log.contains("the script says: [redacted]"), "{log}");
     assert_eq!(made.manifest["redacted"]["role-keys"], 2, "{:#}", made.manifest);
 }
@@ -189,8 +198,8 @@ fn of_a_long_log_the_end_is_taken_and_a_fifo_is_not_waited_for() {
         "sh",
         "-c",
         "agent boot >/dev/null 2>&1; mkfifo /etc/agent/conf.d/z.toml; agent logs --bundle /mnt/out/b.tar.gz; echo $?
-         cd /tmp; tar -xzf /mnt/out/b.tar.gz; tail -1 agent-bundle/logs/long.log; head -1 agent-bundle/logs/long.log
-         stat -c %s agent-bundle/logs/long.log; grep -c '\"cut\"' agent-bundle/manifest.json",
+         cd /tmp; tar -xzf /mnt/out/b.tar.gz; tail -1 agent-bundle/logs/step-long.log; head -1 agent-bundle/logs/step-long.log
+         stat -c %s agent-bundle/logs/step-long.log; grep -c '\"cut\"' agent-bundle/manifest.json",
     ]));
     let said: Vec<&str> = ended.stdout.lines().skip(1).collect();
     assert_eq!((said[0], said[1], said[4]), ("0", "the last line", "1"), "{ended:#?}");

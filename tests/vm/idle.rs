@@ -61,6 +61,8 @@ fn an_idle_machine_stops_itself_and_a_used_one_does_not() {
                  agent-idle.service 2>&1 | grep agent-idle; journalctl -b -t agent -o json | grep -c F_REMAINING";
     let told = ec2.machine.run(units);
     assert!(!told.stdout.contains("failed"), "{told:?}");
+    let fields = told.stdout.lines().last().and_then(|line| line.parse::<u32>().ok());
+    assert!(fields.is_some_and(|checks| checks > 8), "a structured line a check: {told:?}");
 
     ec2.configure(&format!("{CONFIG}\"power-off\"\n"));
     ec2.machine.wait_off(BOOT);

@@ -28,6 +28,7 @@ mod rig;
 mod util;
 
 mod bench;
+mod clean;
 mod cloud_init;
 mod failures;
 mod ground;
