@@ -21,11 +21,15 @@ pub mod views;
 #[cfg(target_os = "linux")]
 pub mod boot;
 #[cfg(target_os = "linux")]
+pub mod clean;
+#[cfg(target_os = "linux")]
 pub mod cli;
 #[cfg(target_os = "linux")]
 pub mod ec2;
 #[cfg(target_os = "linux")]
 pub mod engine;
+#[cfg(target_os = "linux")]
+pub mod idle;
 #[cfg(target_os = "linux")]
 pub mod init;
 #[cfg(target_os = "linux")]
@@ -36,6 +40,8 @@ pub mod observe;
 pub mod phases;
 #[cfg(target_os = "linux")]
 pub mod rehearsal;
+#[cfg(target_os = "linux")]
+pub mod support;
 #[cfg(target_os = "linux")]
 pub mod survey;
 #[cfg(target_os = "linux")]

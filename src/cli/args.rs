@@ -44,6 +44,12 @@ pub(super) enum Command {
     Status(StatusArgs),
     /// Tell EC2 by tags how the boot ended.
     Tags(TagsArgs),
+    /// Tell whether this machine counts as used, and when it stops itself.
+    Idle(IdleArgs),
+    /// Take out of a machine what an image of it must not hold.
+    Clean(CleanArgs),
+    /// Tell where the logs are, show one, or make an archive for a support ticket.
+    Logs(LogsArgs),
     /// Tools: backend policy, baseline, lockfiles, what goes along to another machine.
     Tools {
         #[command(subcommand)]
@@ -162,6 +168,98 @@ pub(super) struct TagsArgs {
     /// Read this file in place of /etc/agent/agent.toml and /etc/agent/conf.d
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Exit status: 0 it is told, 1 it cannot be told whether somebody uses the machine,
+64 wrong usage.")]
+pub(super) struct IdleArgs {
+    #[command(subcommand)]
+    pub(super) command: Option<IdleCommand>,
+    /// Print JSON (schema agent.idle/1)
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Read this file in place of /etc/agent/agent.toml and /etc/agent/conf.d
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The archive holds status, journal, plan, logs, configuration, versions, mounts, and messages
+of the kernel and of the agent's units since the start. Secrets are masked, and the output of the
+user's script is left out. Run it as root: what cannot be read is missing.
+
+Exit status: 0 done, 1 not done, 64 wrong usage.
+
+Examples:
+  agent logs tools                          the log of a phase or step
+  sudo agent logs --bundle /tmp/agent.tar.gz")]
+pub(super) struct LogsArgs {
+    /// The phase or step whose log is printed
+    #[arg(value_name = "NAME", conflicts_with = "bundle")]
+    pub(super) name: Option<String>,
+    /// Make this archive; it must not be there yet
+    #[arg(long, value_name = "FILE.tar.gz")]
+    pub(super) bundle: Option<PathBuf>,
+    /// The config file that the boot was started with (default: PID 1's own --config)
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Removes the agent's own state, host keys, the machine id, authorized keys, user-data, logs,
+histories, seeds, leases, temporary files. Credentials of people (~/.aws/credentials, .netrc,
+private keys) are listed and never removed. Without --yes it removes nothing.
+
+Exit status: 0 nothing left that would leak; 1 something is, or it is refused; 64 wrong usage.
+
+Examples:
+  agent clean --check                 what would leak, as a gate of a pipeline
+  sudo agent clean --yes              the last step of a bake, before the machine is stopped
+  agent clean --yes --root /mnt       an image that is mounted")]
+pub(super) struct CleanArgs {
+    /// List what would leak into an image, and remove nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub(super) check: bool,
+    /// Remove it
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// The root of an image that is mounted, in place of this machine
+    #[arg(long, value_name = "DIR")]
+    pub(super) root: Option<PathBuf>,
+    /// Print JSON (schema agent.clean/1)
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum IdleCommand {
+    /// Look, count, and stop the machine where it is time: what agent-idle.timer runs.
+    #[command(after_help = "\
+Exit status: 0 done, 1 it cannot be told whether somebody uses the machine, or it could not be
+stopped; 64 wrong usage.")]
+    Check,
+    /// Keep the machine up for a while, whoever uses it.
+    #[command(after_help = "\
+A later one takes the place of an earlier one. It ends with the machine's next start.
+
+Exit status: 0 done, 1 not done, 64 wrong usage.
+
+Examples:
+  agent idle extend 2h
+  agent idle extend --cancel")]
+    Extend {
+        /// For how long, such as 90m or 2h
+        #[arg(value_name = "SPAN", value_parser = Span::parse, required_unless_present = "cancel", conflicts_with = "cancel")]
+        span: Option<Span>,
+        /// Take an extension back
+        #[arg(long)]
+        cancel: bool,
+    },
 }
 
 #[derive(Debug, Args)]

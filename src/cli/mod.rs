@@ -5,8 +5,11 @@
 
 mod args;
 mod boot;
+mod clean;
 mod config;
+mod idle;
 mod internal;
+mod logs;
 mod plan;
 mod status;
 mod tags;
@@ -36,6 +39,9 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         Command::Config { command } => config::main(&command),
         Command::Status(args) => status::main(&args),
         Command::Tags(args) => tags::main(&args),
+        Command::Idle(args) => idle::main(&args),
+        Command::Clean(args) => clean::main(&args),
+        Command::Logs(args) => logs::main(&args),
         Command::Tools { command } => tools::main(&command),
         Command::Try(args) => trial::main(args),
         Command::Internal { command } => internal::main(command),

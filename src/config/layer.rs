@@ -1,6 +1,7 @@
 //! One source of configuration as it was written: every key optional, every
 //! unknown key an error.
 
+use super::idle::StopBy;
 use super::step::{self, CommandLine, Group, Label, RunAt, StepUser, Written};
 use super::value::{
     BaselineMode, Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode,
@@ -294,6 +295,24 @@ table! {
 }
 
 table! {
+    /// `[idle]`: when an unused machine stops itself.
+    IdleLayer {
+        /// Does it ever?
+        enabled: bool,
+        /// Unused so long; the launch's `MINT_IDLE_TIMEOUT` where absent.
+        timeout: Span,
+        /// Counts as used so long after each start and each boot of the agent.
+        grace: Span,
+        /// The longest single extension by hand.
+        extension_max: Span,
+        /// How it is stopped.
+        stop: StopBy,
+        /// Names of further processes that count as use.
+        processes: Vec<String>,
+    }
+}
+
+table! {
     /// `[log]`: what is written to standard error and to the log files.
     LogLayer {
         /// Form of the lines.
@@ -337,6 +356,9 @@ pub struct Layer {
     /// `[ec2]`.
     #[serde(default)]
     pub ec2: Ec2Layer,
+    /// `[idle]`.
+    #[serde(default)]
+    pub idle: IdleLayer,
     /// `[log]`.
     #[serde(default)]
     pub log: LogLayer,
@@ -357,6 +379,7 @@ impl Layer {
             health: self.health.over(lower.health),
             bootstrap: self.bootstrap.over(lower.bootstrap),
             ec2: self.ec2.over(lower.ec2),
+            idle: self.idle.over(lower.idle),
             log: self.log.over(lower.log),
         }
     }

@@ -11,6 +11,7 @@
 
 mod error;
 mod health;
+mod idle;
 mod layer;
 mod resolved;
 mod sources;
@@ -20,6 +21,7 @@ pub mod value;
 
 pub use error::ConfigError;
 pub use health::Health;
+pub use idle::{Idle, StopBy};
 pub use layer::Layer;
 pub use resolved::{
     Boot, Bootstrap, Config, Ec2, Init, Log, MountRequest, Tools, User, Volume, config_of,

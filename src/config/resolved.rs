@@ -3,6 +3,7 @@
 
 use super::error::ConfigError;
 use super::health::{self, Health};
+use super::idle::{self, Idle};
 use super::layer::{Layer, MountLayer, VolumeLayer};
 use super::step::{self, Step};
 use super::storage::{self, Ebs, Efs, Home};
@@ -37,6 +38,8 @@ pub struct Config {
     pub bootstrap: Bootstrap,
     /// The instance metadata, and the tags.
     pub ec2: Ec2,
+    /// When an unused machine stops itself.
+    pub idle: Idle,
     /// Log lines.
     pub log: Log,
     /// What was read, lowest first; empty where the defaults stand alone.
@@ -262,6 +265,7 @@ impl Default for Config {
                 api_deadline: Span::seconds(10),
                 tags_deadline: Span::seconds(5 * 60),
             },
+            idle: Idle::default(),
             log: Log { format: LogFormat::Text, level: LogLevel::Info, max_size: Bytes(64 << 20) },
             sources: Vec::new(),
         }
@@ -297,7 +301,8 @@ fn default_volume(target: &Path) -> Volume {
 /// A contradiction, named with the key to change.
 pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     let mut c = Config::default();
-    let Layer { user, boot, init, step, volume, home, tools, health, bootstrap, ec2, log } = layer;
+    let Layer { user, boot, init, step, volume, home, tools, health, bootstrap, ec2, idle, log } =
+        layer;
     c.user = User { name: user.name, uid: user.uid, gid: user.gid, home: user.home };
     set(&mut c.boot.on_failure, boot.on_failure);
     set(&mut c.boot.deadline, boot.deadline);
@@ -318,6 +323,7 @@ pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     c.ec2.api = ec2.api;
     set(&mut c.ec2.api_deadline, ec2.api_deadline);
     set(&mut c.ec2.tags_deadline, ec2.tags_deadline);
+    c.idle = idle::resolve(idle, c.ec2.enabled, origin)?;
     c.steps = step::resolve(step.as_deref().unwrap_or_default())?;
     if let Some(volumes) = volume {
         c.volumes = volumes.into_iter().map(|v| volume_of(v, origin)).collect::<Result<_, _>>()?;

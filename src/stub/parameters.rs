@@ -31,7 +31,8 @@ pub struct Parameters {
     /// The machine's name (`MINT_VM_NAME`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vm_name: Option<String>,
-    /// Idle minutes after which the machine stops itself (`MINT_IDLE_TIMEOUT`; 60 if unset).
+    /// Idle minutes after which the machine stops itself (`MINT_IDLE_TIMEOUT`; 60 if unset, 0
+    /// for never).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_timeout: Option<u32>,
 }
@@ -84,7 +85,7 @@ impl Name {
             Self::VmName => {
                 "1 to 128 letters, digits, blanks inside, and + - = . _ : / @ (what a tag takes)"
             }
-            Self::IdleTimeout => "whole minutes from 1 to 525600, in digits alone",
+            Self::IdleTimeout => "whole minutes from 0 (never) to 525600, in digits alone",
             Self::Url => {
                 "https://HOST/PATH of at most 2048 letters, digits and - . _ ~ : / ? & = % + , @ \
                  (others percent-encoded), without a user, password or fragment"
@@ -148,8 +149,8 @@ fn is_name(value: &str) -> bool {
 fn is_minutes(value: &str) -> bool {
     // A leading zero would be octal for some readers and decimal for others.
     value.bytes().all(|b| b.is_ascii_digit())
-        && !value.starts_with('0')
-        && value.parse().is_ok_and(|n: u32| (1..=MAX_IDLE).contains(&n))
+        && (value == "0" || !value.starts_with('0'))
+        && value.parse().is_ok_and(|n: u32| n <= MAX_IDLE)
 }
 
 fn is_url(value: &str) -> bool {
@@ -350,8 +351,8 @@ mod tests {
 
     #[test]
     fn minutes_are_plain_digits() {
-        let bad = ["", "0", "060", "-1", "+5", "1.5", "1h", " 5", "525601", "99999999999", "٣"];
-        check(Name::IdleTimeout, &["1", "60", "525600"], &bad);
+        let bad = ["", "00", "060", "-1", "+5", "1.5", "1h", " 5", "525601", "99999999999", "٣"];
+        check(Name::IdleTimeout, &["0", "1", "60", "525600"], &bad);
     }
 
     #[test]

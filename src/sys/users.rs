@@ -51,6 +51,16 @@ impl Database {
         Self { passwd: text("etc/passwd"), group: text("etc/group") }
     }
 
+    /// The accounts of these two files' content.
+    pub fn of(passwd: String, group: String) -> Self {
+        Self { passwd, group }
+    }
+
+    /// Every account, in order.
+    pub fn all(&self) -> Vec<Account> {
+        self.accounts().collect()
+    }
+
     /// The account called `name`.
     pub fn by_name(&self, name: &str) -> Option<Account> {
         self.accounts().find(|a| a.name == name)

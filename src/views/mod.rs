@@ -3,6 +3,8 @@
 //!
 //! [`Status`]: crate::journal::Status
 
+#[cfg(target_os = "linux")]
+pub mod idle;
 pub mod plain;
 pub mod status;
 pub mod timeline;

@@ -16,6 +16,7 @@ const MISSPELT: &[(&str, &str, &str)] = &[
     ("[tools]", "atempts = 3", "attempts"),
     ("[bootstrap]", "git_http = true", "git_https"),
     ("[ec2]", "enabeld = true", "enabled"),
+    ("[idle]", "timout = \"5m\"", "timeout"),
     ("[log]", "max_sise = 1", "max_size"),
 ];
 
@@ -54,7 +55,7 @@ fn an_unknown_section_is_an_error_and_the_nearest_is_offered() {
         Some((2, 2)),
         &[
             "unknown key `weather`",
-            "user, boot, init, step, volume, home, tools, health, bootstrap, ec2, log",
+            "user, boot, init, step, volume, home, tools, health, bootstrap, ec2, idle, log",
         ],
     );
 }
@@ -149,6 +150,13 @@ deadline = "30m"
 instance = "i-0123"
 environment = { A_1 = "x" }
 git_https = false
+[idle]
+enabled = true
+timeout = "45m"
+grace = "15m"
+extension_max = "24h"
+stop = "stop-instance"
+processes = ["rsync"]
 [log]
 format = "json"
 level = "debug"

@@ -18,7 +18,17 @@ fn help_and_version_go_to_standard_output_and_are_no_error() {
 
 #[test]
 fn every_command_has_a_help_of_its_own() {
-    for command in ["init", "boot", "plan", "status", "try", "config check", "tools policy"] {
+    for command in [
+        "init",
+        "boot",
+        "plan",
+        "status",
+        "idle",
+        "idle extend",
+        "try",
+        "config check",
+        "tools policy",
+    ] {
         let mut arguments: Vec<&str> = command.split(' ').collect();
         arguments.push("--help");
         let ended = run(agent(&arguments)).expect(0);
@@ -34,6 +44,8 @@ fn the_help_tells_the_exit_statuses() {
         ("boot", "Exit status: 0 complete, 1 failed, 2 degraded"),
         ("boot", "75 another boot is running"),
         ("status", "0 complete, 1 failed, 2 degraded, 3 still running, 4 nothing booted"),
+        ("idle", "1 it cannot be told"),
+        ("idle extend", "1 not done"),
         ("try", "66 "),
         ("try", "69 this machine does not allow it"),
         ("tools policy", "with --check 1 where this mise has a backend"),

@@ -15,6 +15,7 @@ mod readiness;
 #[path = "../util/mod.rs"]
 mod util;
 
+mod clean;
 mod config_files;
 mod config_keys;
 mod config_rules;

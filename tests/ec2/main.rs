@@ -15,6 +15,7 @@ mod front;
 
 mod faults;
 mod limits;
+mod stop;
 mod ways;
 mod written;
 

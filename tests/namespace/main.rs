@@ -20,14 +20,17 @@ mod pty;
 mod rehearse;
 mod sandbox;
 
+mod clean;
 mod config_sources;
 mod environment;
 mod health;
 mod hostile;
 mod idle;
+mod idle_stop;
 mod inits;
 mod interrupted;
 mod job_control;
+mod logs_bundle;
 mod machine;
 mod on_terminal;
 mod once;

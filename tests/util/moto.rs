@@ -112,6 +112,12 @@ impl Moto {
     /// A new instance's id.
     #[track_caller]
     pub(crate) fn instance(&self) -> String {
+        self.instance_with(&[])
+    }
+
+    /// The same, launched with more parameters.
+    #[track_caller]
+    pub(crate) fn instance_with(&self, more: &[(&str, &str)]) -> String {
         let image = ("ImageId", "ami-12345678");
         let form = [
             ("Action", "RunInstances"),
@@ -120,7 +126,7 @@ impl Moto {
             ("MinCount", "1"),
             ("MaxCount", "1"),
         ];
-        element(&self.call("ec2", &form), "instanceId")
+        element(&self.call("ec2", &[&form[..], more].concat()), "instanceId")
     }
 
     /// Temporary keys of a role that may do these actions and nothing else.
@@ -178,6 +184,21 @@ impl Moto {
         let items =
             said.split("<item>").skip(1).filter(|item| element(item, "resourceId") == instance);
         items.map(|item| (element(item, "key"), element(item, "value"))).collect()
+    }
+
+    /// The state of an instance, such as `running`. What is checked is as with [`Self::tags`].
+    #[track_caller]
+    pub(crate) fn state(&self, instance: &str) -> String {
+        self.checks(false);
+        let form = [
+            ("Action", "DescribeInstances"),
+            ("Version", "2016-11-15"),
+            ("InstanceId.1", instance),
+        ];
+        let said = self.call("ec2", &form);
+        self.checks(true);
+        let state = said.split_once("<instanceState>").map_or("", |(_, rest)| rest);
+        element(state, "name")
     }
 }
 

@@ -1,6 +1,7 @@
 //! The ground that every other test here stands on: the machine, its network, its disks.
 
 use crate::rig::Variant;
+use crate::rig::console::quoted;
 use crate::rig::machine::Machine;
 use crate::rig::ready;
 use crate::util::metadata::Service;
@@ -109,17 +110,19 @@ fn serves_and_mounts_nfs(machine: &mut Machine) {
 
 /// By the control groups' second version, which not every machine with containers has.
 fn tells_what_the_kernel_killed_for_want_of_memory(machine: &mut Machine) {
-    machine.run("test -e /sys/fs/cgroup/cgroup.controllers").expect(0);
-    let limited = "systemd-run --wait --pipe --quiet -p MemoryMax=32M -p MemorySwapMax=0 -p OOMPolicy=continue \
-                   unshare --pid --fork --mount-proc --kill-child agent init --no-boot";
+    let group = "cd /sys/fs/cgroup && grep -q memory cgroup.controllers && echo +memory >cgroup.subtree_control && \
+                 mkdir limited && cd limited && echo 32M >memory.max && echo 0 >memory.oom.group";
+    machine.run(group).expect(0);
+    let limited = "echo $$ >/sys/fs/cgroup/limited/cgroup.procs; \
+                   exec unshare --pid --fork --mount-proc --kill-child agent init --no-boot";
+    let inside = |rest: &str| format!("sh -c {}", quoted(&format!("{limited} {rest}")));
     let eats = r#"perl -e '$x = "a" x 200_000_000; sleep 60'"#;
     for (options, who) in [("--", "the workload was"), ("--grace 5s --", "the workload was")] {
-        let ended = machine.run(&format!("{limited} {options} {eats}")).expect(137);
+        let ended = machine.run(&inside(&format!("{options} {eats}"))).expect(137);
         let line = format!("agent: {who} killed by the kernel's out-of-memory killer");
         assert!(ended.all().contains(&line), "{ended:#?}");
     }
-    let ended =
-        machine.run(&format!("{limited} -- sh -c '{}; exit 9'", eats.replace('\'', "'\\''")));
+    let ended = machine.run(&inside(&format!("-- sh -c {}", quoted(&format!("{eats}; exit 9")))));
     let ended = ended.expect(9);
     assert!(
         ended.all().contains("a child of the workload was killed by the kernel's"),

@@ -28,9 +28,11 @@ mod rig;
 mod util;
 
 mod bench;
+mod clean;
 mod cloud_init;
 mod failures;
 mod ground;
+mod idle;
 mod instance;
 mod life;
 mod storage;

@@ -1,4 +1,4 @@
-//! What the API's answer means. It is XML of a known, flat form; only four elements are
+//! What the API's answer means. It is XML of a known, flat form; only five elements are
 //! looked for, and what doesn't have them is no answer of the API.
 
 use super::error::{Action, Failure, Refusal};
@@ -10,13 +10,22 @@ const LONGEST_MESSAGE: usize = 300;
 /// And of its names for errors and requests.
 const LONGEST_NAME: usize = 80;
 
-/// Success with the request's id, or how it failed. An answer may repeat the request, with
+/// What the API said to a request that it took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::ec2) struct Taken {
+    /// What AWS calls the request.
+    pub(in crate::ec2) request_id: Option<String>,
+    /// The one value that was asked for: one word.
+    pub(in crate::ec2) value: Option<String>,
+}
+
+/// Success with what was said, or how it failed. An answer may repeat the request, with
 /// the credentials' token among it: none of that is kept.
 pub(super) fn read(
     action: Action,
     answer: &Answer,
     credentials: &Credentials,
-) -> Result<Option<String>, Failure> {
+) -> Result<Taken, Failure> {
     let status = answer.status;
     let body = answer.body.as_str();
     let request_id = ["requestId", "RequestId", "RequestID"]
@@ -29,7 +38,9 @@ pub(super) fn read(
         let root = format!("{}Response", action.word());
         // EC2 says `<return>true</return>`; it has never been seen to say false.
         return match (begins_with(body, &root), element(body, "return").as_deref()) {
-            (true, None | Some("true")) => Ok(request_id),
+            (true, None | Some("true")) => {
+                Ok(Taken { request_id, value: element(body, "value").and_then(|v| name(&v)) })
+            }
             (true, Some(_)) => Err(strange("the API says that it did not do it")),
             (false, _) => Err(strange("that is no answer of the EC2 API")),
         };
@@ -103,7 +114,22 @@ mod tests {
 
     fn told(status: u16, body: &str) -> Result<Option<String>, Failure> {
         let answer = Answer { status, date: None, request_id: None, body: body.into() };
-        read(Action::CreateTags, &answer, &credentials())
+        read(Action::CreateTags, &answer, &credentials()).map(|taken| taken.request_id)
+    }
+
+    #[test]
+    fn an_attributes_value_is_one_word() {
+        let said = |value: &str| {
+            let body = format!(
+                "<DescribeInstanceAttributeResponse><requestId>r-1</requestId><instanceId>i-0</instanceId>\
+                 <instanceInitiatedShutdownBehavior><value>{value}</value>\
+                 </instanceInitiatedShutdownBehavior></DescribeInstanceAttributeResponse>"
+            );
+            let answer = Answer { status: 200, date: None, request_id: None, body };
+            read(Action::DescribeInstanceAttribute, &answer, &credentials()).unwrap().value
+        };
+        assert_eq!(said("stop").as_deref(), Some("stop"));
+        assert_eq!(said("two words"), None);
     }
 
     fn refused(status: u16, body: &str) -> Refusal {

@@ -1,5 +1,6 @@
-//! One tag: request after request, until it stands, is final, or its time is over.
+//! One call of the API: request after request, until it is taken, is final, or its time is over.
 
+use super::answer::Taken;
 use super::error::Kind;
 use super::{Account, Action, Failure, Limits, Note, Renew, TagError, Written};
 use super::{answer, is_instance, sign};
@@ -24,8 +25,8 @@ const BECOMES_KNOWN: Duration = Duration::from_secs(30);
 /// A clock that is off by less is not why a signature is refused: AWS allows 5 minutes.
 const CLOCK_TOLERANCE_S: i64 = 4 * 60;
 
-/// What the tags of one run share: the connection, and what was learned of the clock.
-pub(super) struct Session<'s> {
+/// What the calls of one run share: the connection, and what was learned of the clock.
+pub(in crate::ec2) struct Session<'s> {
     account: &'s mut Account,
     instance: &'s str,
     limits: &'s Limits,
@@ -37,11 +38,11 @@ pub(super) struct Session<'s> {
     rng: fastrand::Rng,
 }
 
-/// What was already done for one tag.
-#[derive(Default)]
-struct Done {
-    attempts: u32,
-    notes: Vec<Note>,
+/// What was already done for one call.
+#[derive(Clone, Debug, Default)]
+pub(in crate::ec2) struct Done {
+    pub(in crate::ec2) attempts: u32,
+    pub(in crate::ec2) notes: Vec<Note>,
 }
 
 /// What to do after a failure.
@@ -52,7 +53,7 @@ enum Next {
 }
 
 impl<'s> Session<'s> {
-    pub(super) fn new(
+    pub(in crate::ec2) fn new(
         account: &'s mut Account,
         instance: &'s str,
         limits: &'s Limits,
@@ -76,7 +77,7 @@ impl<'s> Session<'s> {
     }
 
     /// What is left of the whole time.
-    pub(super) fn left(&self) -> Duration {
+    pub(in crate::ec2) fn left(&self) -> Duration {
         self.limits.deadline.saturating_sub(self.began.elapsed())
     }
 
@@ -90,24 +91,40 @@ impl<'s> Session<'s> {
     ) -> Result<Written, TagError> {
         let began = Instant::now();
         let form = form(action, self.instance, key, value);
+        let (said, Done { attempts, notes }) = self.ask(action, &form, share);
+        let elapsed = began.elapsed();
+        match said {
+            Ok(Taken { request_id, .. }) => Ok(Written { request_id, attempts, elapsed, notes }),
+            Err(failure) => Err(TagError {
+                action,
+                instance: self.instance.to_owned(),
+                key: key.to_owned(),
+                failure,
+                attempts,
+                elapsed,
+                notes,
+            }),
+        }
+    }
+
+    /// Sends `form` until it is taken, for `share` at most.
+    pub(in crate::ec2) fn ask(
+        &mut self,
+        action: Action,
+        form: &str,
+        share: Duration,
+    ) -> (Result<Taken, Failure>, Done) {
+        let began = Instant::now();
         let mut done = Done::default();
         let failure = loop {
             let left = share.saturating_sub(began.elapsed());
             if left.is_zero() {
                 // Without a single attempt there is no failure to tell of.
-                break Failure::NoAnswer(NoAnswer::Slow("the time for all tags was over"));
+                break Failure::NoAnswer(NoAnswer::Slow("the time for all of it was over"));
             }
             let (failure, date) =
-                match self.once(action, &form, left.min(self.limits.request_deadline), &mut done) {
-                    Ok(request_id) => {
-                        let Done { attempts, notes } = done;
-                        return Ok(Written {
-                            request_id,
-                            attempts,
-                            elapsed: began.elapsed(),
-                            notes,
-                        });
-                    }
+                match self.once(action, form, left.min(self.limits.request_deadline), &mut done) {
+                    Ok(taken) => return (Ok(taken), done),
                     Err(failed) => failed,
                 };
             match self.next(&failure, date, &done) {
@@ -122,16 +139,7 @@ impl<'s> Session<'s> {
                 }
             }
         };
-        let Done { attempts, notes } = done;
-        Err(TagError {
-            action,
-            instance: self.instance.to_owned(),
-            key: key.to_owned(),
-            failure,
-            attempts,
-            elapsed: began.elapsed(),
-            notes,
-        })
+        (Err(failure), done)
     }
 
     /// One request. An answer's time comes with the failure.
@@ -141,7 +149,7 @@ impl<'s> Session<'s> {
         form: &str,
         limit: Duration,
         done: &mut Done,
-    ) -> Result<Option<String>, (Failure, Option<Timestamp>)> {
+    ) -> Result<Taken, (Failure, Option<Timestamp>)> {
         let unsendable = |why: &str| (Failure::Unsendable(why.to_owned()), None);
         if !is_instance(self.instance) {
             return Err(unsendable("the instance's id is none"));
@@ -182,14 +190,14 @@ impl<'s> Session<'s> {
     }
 
     /// How far ahead the server's clock is, where that is another thing than what the
-    /// request was signed with. Once a tag.
+    /// request was signed with. Once a call.
     fn other_clock(&self, server: Timestamp, done: &Done) -> Option<i64> {
         let ahead = server.duration_since(Timestamp::now()).as_secs();
         let corrected = done.notes.iter().any(|n| matches!(n, Note::ClockCorrected(_)));
         (!corrected && (ahead - self.ahead).abs() >= CLOCK_TOLERANCE_S).then_some(ahead)
     }
 
-    /// Are there other credentials now? Once a tag.
+    /// Are there other credentials now? Once a call.
     fn renewed(&mut self, done: &Done) -> bool {
         if done.notes.contains(&Note::CredentialsRenewed) {
             return false;
@@ -204,14 +212,18 @@ impl<'s> Session<'s> {
     }
 }
 
-/// The request's body. A space is `+`, as the media type says; not everything that
+/// The beginning of a request's body, for what comes next.
+pub(in crate::ec2) fn request(action: Action) -> form_urlencoded::Serializer<'static, String> {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("Action", action.word()).append_pair("Version", VERSION);
+    form
+}
+
+/// A tag's request. A space is `+`, as the media type says; not everything that
 /// checks signatures takes `%20` for the same.
 fn form(action: Action, instance: &str, key: &str, value: Option<&str>) -> String {
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("Action", action.word())
-        .append_pair("Version", VERSION)
-        .append_pair("ResourceId.1", instance)
-        .append_pair("Tag.1.Key", key);
+    let mut form = request(action);
+    form.append_pair("ResourceId.1", instance).append_pair("Tag.1.Key", key);
     if let Some(value) = value {
         form.append_pair("Tag.1.Value", value);
     }

@@ -26,13 +26,17 @@ pub struct TagError {
     pub notes: Vec<Note>,
 }
 
-/// The two calls.
+/// The calls that the agent makes of the EC2 API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Writes a tag, or overwrites it.
     CreateTags,
     /// Removes a tag.
     DeleteTags,
+    /// Stops instances.
+    StopInstances,
+    /// Tells one attribute of an instance.
+    DescribeInstanceAttribute,
 }
 
 impl Action {
@@ -41,6 +45,8 @@ impl Action {
         match self {
             Self::CreateTags => "CreateTags",
             Self::DeleteTags => "DeleteTags",
+            Self::StopInstances => "StopInstances",
+            Self::DescribeInstanceAttribute => "DescribeInstanceAttribute",
         }
     }
 }
@@ -78,7 +84,7 @@ pub struct Refusal {
 
 /// What a failure means for the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::ec2) enum Kind {
     /// The role lacks the permission.
     Denied,
     /// The credentials have run out, or the clock is wrong.
@@ -96,7 +102,7 @@ pub(super) enum Kind {
 }
 
 impl Failure {
-    pub(super) fn kind(&self) -> Kind {
+    pub(in crate::ec2) fn kind(&self) -> Kind {
         match self {
             Self::Refused(refusal) => refusal.kind(),
             // 2xx without the API's answer: half an answer, or a gateway's page.
@@ -160,10 +166,7 @@ impl fmt::Display for Failure {
 
 impl fmt::Display for TagError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verb = match self.action {
-            Action::CreateTags => "written",
-            Action::DeleteTags => "removed",
-        };
+        let verb = if self.action == Action::DeleteTags { "removed" } else { "written" };
         write!(f, "the tag {} could not be {verb}", self.key)?;
         if self.attempts > 1 {
             write!(f, " in {} attempts and {}", self.attempts, human(self.elapsed))?;

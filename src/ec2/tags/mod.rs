@@ -13,8 +13,8 @@
 //! permission doesn't appear by asking.
 
 mod answer;
-mod call;
-mod error;
+pub(super) mod call;
+pub(super) mod error;
 mod sign;
 
 pub use error::{Action, Failure, Refusal, TagError};

@@ -78,6 +78,20 @@ fn read(path: &Path) -> io::Result<(File, Vec<u8>)> {
     Ok((file, text))
 }
 
+/// `text` without the lines that the agent wrote: an image's file, which must not name one
+/// instance's volumes.
+pub fn without_own(text: &[u8]) -> Vec<u8> {
+    let mut lines = text.split_inclusive(|b| *b == b'\n');
+    let mut kept = Vec::with_capacity(text.len());
+    while let Some(line) = lines.next() {
+        match line.trim_ascii() == MARK.as_bytes() {
+            true => drop(lines.next()),
+            false => kept.extend(line),
+        }
+    }
+    kept
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Edit {
     Same,

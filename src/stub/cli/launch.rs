@@ -24,7 +24,7 @@ pub(super) struct LaunchArgs {
     /// The machine's name
     #[arg(long, value_name = "NAME", value_parser = checked(Name::VmName))]
     vm_name: Option<String>,
-    /// Idle minutes after which the machine stops itself (the machine's default: 60)
+    /// Idle minutes after which the machine stops itself; 0 for never (the machine's default: 60)
     #[arg(long, value_name = "MINUTES", value_parser = checked(Name::IdleTimeout))]
     idle_timeout: Option<String>,
     /// Where the agent comes from: the image has it (baked), or it is downloaded (fetch)

@@ -124,7 +124,7 @@ fn a_value_that_may_not_stand_is_wrong_usage() {
         (&["--vm-name", "it's"], "MINT_VM_NAME"),
         (&["--vm-name", "$(id)"], "MINT_VM_NAME"),
         (&["--vm-name", "__MINT_VM_NAME__"], "placeholder"),
-        (&["--idle-timeout", "0"], "whole minutes"),
+        (&["--idle-timeout", "00"], "whole minutes"),
         (&["--template", "fetch"], "--url"),
         (&["--template", "fetch", "--url", "https://example.com/agent"], "--sha256"),
         (&["--template", "other"], "baked"),
