@@ -1,6 +1,7 @@
 //! One source of configuration as it was written: every key optional, every
 //! unknown key an error.
 
+use super::guest::GuestLayer;
 use super::step::{self, CommandLine, Group, Label, RunAt, StepUser, Written};
 use super::value::{
     BaselineMode, Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode,
@@ -47,6 +48,8 @@ macro_rules! table {
         }
     };
 }
+
+pub(super) use table;
 
 table! {
     /// `[user]`: the sandbox user. Defaults come from `/etc/passwd`.
@@ -337,6 +340,9 @@ pub struct Layer {
     /// `[ec2]`.
     #[serde(default)]
     pub ec2: Ec2Layer,
+    /// `[guest]`.
+    #[serde(default)]
+    pub guest: GuestLayer,
     /// `[log]`.
     #[serde(default)]
     pub log: LogLayer,
@@ -357,6 +363,7 @@ impl Layer {
             health: self.health.over(lower.health),
             bootstrap: self.bootstrap.over(lower.bootstrap),
             ec2: self.ec2.over(lower.ec2),
+            guest: self.guest.over(lower.guest),
             log: self.log.over(lower.log),
         }
     }

@@ -10,6 +10,7 @@
 //! Nothing here touches the kernel; the host-side program reads the same files.
 
 mod error;
+pub mod guest;
 mod health;
 mod layer;
 mod resolved;
@@ -19,6 +20,7 @@ mod storage;
 pub mod value;
 
 pub use error::ConfigError;
+pub use guest::{Guest, Wanted};
 pub use health::Health;
 pub use layer::Layer;
 pub use resolved::{

@@ -16,6 +16,7 @@ const MISSPELT: &[(&str, &str, &str)] = &[
     ("[tools]", "atempts = 3", "attempts"),
     ("[bootstrap]", "git_http = true", "git_https"),
     ("[ec2]", "enabeld = true", "enabled"),
+    ("[guest]", "hostnam = true", "hostname"),
     ("[log]", "max_sise = 1", "max_size"),
 ];
 
@@ -54,7 +55,7 @@ fn an_unknown_section_is_an_error_and_the_nearest_is_offered() {
         Some((2, 2)),
         &[
             "unknown key `weather`",
-            "user, boot, init, step, volume, home, tools, health, bootstrap, ec2, log",
+            "user, boot, init, step, volume, home, tools, health, bootstrap, ec2, guest, log",
         ],
     );
 }
