@@ -34,14 +34,24 @@ pub fn check(line: &str) -> Result<(), &'static str> {
         return Err("its first word is no type of key, such as ssh-ed25519; options are not taken");
     }
     let Ok(blob) = BASE64.decode(key) else { return Err("its key is no base64") };
-    // The type stands at the beginning of what is encoded, with its length (RFC 4253, 6.6).
-    let inner = blob.split_first_chunk::<4>().and_then(|(length, rest)| {
-        rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)
-    });
-    match inner {
-        Some((inner, rest)) if inner == kind.as_bytes() && !rest.is_empty() => Ok(()),
+    // A key is fields with their lengths, of which the first is the type (RFC 4253, 6.6).
+    match fields(&blob).as_deref() {
+        Some([inner, _, ..]) if *inner == kind.as_bytes() => Ok(()),
         _ => Err("its key is cut off, or of another type than it says"),
     }
+}
+
+/// The fields, where the last ends with the whole.
+fn fields(mut rest: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut fields = Vec::new();
+    while !rest.is_empty() {
+        let (length, behind) = rest.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (field, behind) = behind.split_at_checked(length)?;
+        fields.push(field);
+        rest = behind;
+    }
+    Some(fields)
 }
 
 /// The key of a line, without options and comment: what tells one key from another.

@@ -9,24 +9,26 @@ use super::fold::{failure_phase, summary_of};
 use super::{Phase, PhaseState, State, Status};
 use crate::plan::PhaseName;
 
-/// Lays what ran by hand (`part`, of which the phases `only` were asked for) over `whole`.
-pub(super) fn over(whole: Status, part: Status, only: &[PhaseName]) -> Status {
+/// Lays what ran by hand (`part`, of which the phases `only` were asked for) over `whole`; `own` is
+/// how the whole boot ended by itself.
+pub(super) fn over(whole: Status, part: Status, only: &[PhaseName], own: State) -> Status {
     if part.state == State::Running {
         return Status {
             summary: format!("{}, by hand", part.summary),
             ..merged(whole, part, only)
         };
     }
-    let mended = whole.state == State::Failed;
+    let interrupted = part.interrupted.clone();
     let mut status = merged(whole, part, only);
-    match status.state {
+    match own {
         State::None => {
             status.summary =
                 "no boot has begun since this sandbox was started; phases of one were run by hand"
                     .into();
             return status;
         }
-        State::Failed if mended => {
+        State::Failed => {
+            status.state = own;
             let decided = status.phases.iter().find(|p| Some(p.name) == status.phase);
             if decided.is_some_and(|p| p.problems.is_empty() && only.contains(&p.name)) {
                 status.summary = format!(
@@ -49,6 +51,7 @@ pub(super) fn over(whole: Status, part: Status, only: &[PhaseName]) -> Status {
         (None, Some(phase)) => (State::Degraded, Some(phase)),
         (None, None) => (State::Complete, None),
     };
+    status.interrupted = interrupted.filter(|_| status.state == State::Failed);
     status.summary = summary_of(&status);
     status.failure_phase = failure_phase(&status);
     status
@@ -57,12 +60,16 @@ pub(super) fn over(whole: Status, part: Status, only: &[PhaseName]) -> Status {
 fn merged(whole: Status, part: Status, only: &[PhaseName]) -> Status {
     let mut status = whole;
     let running = part.state == State::Running;
-    for phase in part.phases.into_iter().filter(|p| only.contains(&p.name)) {
+    let shown = |p: &Phase| only.contains(&p.name) || status.boot.is_none();
+    for phase in part.phases.into_iter().filter(shown).collect::<Vec<_>>() {
         // What was not come to is as it was.
         if matches!(phase.state, PhaseState::NotRun | PhaseState::Pending) {
             continue;
         }
-        let phase = Phase { notes: [phase.notes, vec![by_hand(phase.began)]].concat(), ..phase };
+        let mut phase = phase;
+        if only.contains(&phase.name) {
+            phase.notes.push(by_hand(phase.began));
+        }
         match status.phases.iter_mut().find(|p| p.name == phase.name) {
             Some(there) => *there = phase,
             None => status.phases.push(phase),

@@ -28,8 +28,10 @@ pub fn fold(records: &[Record], observer: &Observer<'_>) -> Status {
         }
         None => Status::none("no boot has begun here"),
     };
+    let own = status.state;
     for (from, began) in beginnings.iter().skip(whole.map_or(0, |n| n + 1)) {
-        status = by_hand::over(status, section(records, *from, observer), &began.only);
+        let part = section(records, *from, observer);
+        status = by_hand::over(status, part, &began.only, own);
     }
     status
 }
