@@ -11,7 +11,7 @@ use crate::config::value::LogFormat;
 use crate::config::{self, Config, ConfigError, Sources};
 use crate::engine::{self, Cancel, Context, Held, state_of};
 use crate::init::handoff::{Handoff, Line, Stand};
-use crate::journal::event::{BootBegan, BootEnded};
+use crate::journal::event::{BootBegan, BootEnded, Event, Record};
 use crate::journal::place::{self, Base};
 use crate::journal::{Problem, State, file, status};
 use crate::observe;
@@ -103,6 +103,8 @@ pub fn run(request: &Request) -> Ended {
         warn!("this process cannot be closed to others: {e}");
     }
     let (mut facts, script) = survey::survey(&config, payload.as_deref());
+    let bases = place::bases(&facts.user.home, (facts.user.uid, facts.user.gid));
+    stay(&mut facts, &config, &bases);
     facts.user_data_file = request.user_data.as_ref().map(|file| file.display().to_string());
     let plan = match errors.as_slice() {
         [] => plan::resolve(&config, &facts, again(request)),
@@ -115,7 +117,6 @@ pub fn run(request: &Request) -> Ended {
         return Ended::NoSuchPhase;
     }
     tell_init(request, &Stand::of(&config, &facts).into());
-    let bases = place::bases(&facts.user.home, (facts.user.uid, facts.user.gid));
     // No place for a lock is no place for a journal either; that is told where one is sought.
     let lock = place::lock(&bases, &plan.instance.id);
     if matches!(lock, Ok(None)) {
@@ -135,6 +136,24 @@ pub fn run(request: &Request) -> Ended {
         tell_ec2(request);
     }
     Ended::In(state)
+}
+
+/// A machine that is known by its machine id alone may have got a new one in this life. Its state
+/// stays in one place until the next: the lock, and what is run by hand, belong to the boot before.
+fn stay(facts: &mut Facts, config: &Config, bases: &[Base]) {
+    if !config.ec2.enabled || facts.instance.source != "machine id" {
+        return;
+    }
+    let search = place::find_journal(bases, &facts.instance.id, &file::is_this_life);
+    let of_this_life = |record: &Record| match &record.event {
+        Event::BootBegan(began) => file::is_this_life(&began.runner.epoch),
+        _ => false,
+    };
+    let found = search.found.filter(|f| f.contents.records.iter().any(of_this_life));
+    let directory = found.as_ref().and_then(|f| f.path.parent()?.file_name()?.to_str());
+    if let Some(name) = directory {
+        name.clone_into(&mut facts.instance.id);
+    }
 }
 
 /// Is the user's script to run whatever the ledger says?

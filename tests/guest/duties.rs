@@ -171,7 +171,7 @@ fn beside_a_cloud_init_the_duties_are_its_own_unless_they_are_asked_for() {
     machine.program("usr/bin/cloud-init", "#!/bin/sh\n");
     let (keys, id) = (machine.host_keys(), machine.read("etc/machine-id"));
     let status = machine.boots();
-    for name in ["machine-id", "host-keys", "login", "root-disk"] {
+    for name in ["machine-id", "host-keys", "login"] {
         let phase = phase(&status, name);
         assert_eq!(phase["state"], "skipped", "{status:#}");
         assert!(phase["notes"].to_string().contains("cloud-init is enabled"), "{status:#}");
@@ -212,7 +212,6 @@ fn the_plan_tells_what_would_be_done_and_does_none_of_it() {
         "let 1 SSH keys of the launch log in as ubuntu",
         "set the host name ip-169-254-10-15.eu-central-1.compute.internal",
         "make SSH host keys (ed25519, ecdsa, rsa), once on this instance",
-        "grow the root partition",
     ] {
         assert!(plan.contains(part), "{part}: {plan}");
     }

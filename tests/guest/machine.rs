@@ -148,6 +148,8 @@ impl Machine {
         command.arg(self.dir.path()).arg(script);
         let programs = built().parent().unwrap().display();
         command.env_clear().env("PATH", format!("{programs}:{PATH}")).current_dir("/");
+        // The root is this machine's own.
+        command.env("AGENT__GUEST__ROOT_DISK", "false");
         command
     }
 
