@@ -11,6 +11,7 @@ use super::tool::Tools;
 use crate::config::value::{Bytes, OnFailure};
 use crate::engine::{Context, Report};
 use crate::journal::Problem;
+use crate::sys::privilege::Need;
 use crate::sys::{Kernel, Linux, mounts};
 use std::path::Path;
 
@@ -120,6 +121,10 @@ async fn grow_filesystem(place: &Place, tools: &Tools<'_, '_>) -> Result<Option<
     };
     if size + SLACK >= place.size {
         return Ok(None);
+    }
+    let need = Need::SysResource;
+    if kind == Kind::Ext && !Linux.may(need) {
+        return Err(failed(format!("the agent lacks {}", need.name())));
     }
     let argv: &[&str] = match kind {
         Kind::Ext => &["resize2fs", &node],
