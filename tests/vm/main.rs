@@ -31,6 +31,7 @@ mod bench;
 mod cloud_init;
 mod failures;
 mod ground;
+mod guest_duties;
 mod instance;
 mod life;
 mod storage;

@@ -103,6 +103,12 @@ impl Machine {
         words.clone_into(&mut self.kernel_arguments);
     }
 
+    /// A root disk that is larger than its image.
+    #[track_caller]
+    pub(crate) fn grow_root(&mut self, mebibytes: u64) {
+        self.root.grow(mebibytes);
+    }
+
     /// A new, blank volume, not yet attached. `volume` is its id, `vol-…`.
     #[track_caller]
     pub(crate) fn disk(&self, volume: &str, mebibytes: u64) -> Disk {

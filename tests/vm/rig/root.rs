@@ -35,6 +35,15 @@ impl Root {
         &self.path
     }
 
+    /// Makes the disk larger than its image, as a volume is launched larger. What is put into it by
+    /// the tests goes in before a machine has grown its file system.
+    #[track_caller]
+    pub(crate) fn grow(&mut self, mebibytes: u64) {
+        let file = File::options().write(true).open(&self.path).unwrap();
+        assert!(file.metadata().unwrap().len() < mebibytes << 20);
+        file.set_len(mebibytes << 20).unwrap();
+    }
+
     /// A machine runs on it now.
     pub(crate) fn is_used(&mut self) {
         self.used = true;
