@@ -11,7 +11,7 @@ use crate::config::value::LogFormat;
 use crate::config::{self, Config, ConfigError, Sources};
 use crate::engine::{self, Cancel, Context, Held, state_of};
 use crate::init::handoff::{Handoff, Line, Stand};
-use crate::journal::event::{BootBegan, BootEnded};
+use crate::journal::event::{BootBegan, BootEnded, Event, Record};
 use crate::journal::place::{self, Base};
 use crate::journal::{Problem, State, file, status};
 use crate::observe;
@@ -38,8 +38,11 @@ const BEGINS_WITHIN: Duration = Duration::from_secs(10);
 pub struct Request {
     /// A config file in place of the standard ones.
     pub config: Option<PathBuf>,
-    /// Run the user script whatever the ledger says.
+    /// Run the user script whatever the ledger says; with `only`, what these phases do once an
+    /// instance.
     pub again: bool,
+    /// By hand: these phases alone.
+    pub only: Vec<PhaseName>,
     /// The tags are left to `agent tags`.
     pub no_tags: bool,
     /// User-data in place of the metadata service's: the stub that runs the agent names itself.
@@ -57,6 +60,8 @@ pub enum Ended {
     In(State),
     /// Another boot of this instance is running; nothing was done.
     Busy,
+    /// It asks for a phase that this machine's plan does not have; nothing was done.
+    NoSuchPhase,
 }
 
 /// Where configuration is read from.
@@ -98,13 +103,20 @@ pub fn run(request: &Request) -> Ended {
         warn!("this process cannot be closed to others: {e}");
     }
     let (mut facts, script) = survey::survey(&config, payload.as_deref());
+    let bases = place::bases(&facts.user.home, (facts.user.uid, facts.user.gid));
+    stay(&mut facts, &config, &bases);
     facts.user_data_file = request.user_data.as_ref().map(|file| file.display().to_string());
     let plan = match errors.as_slice() {
-        [] => plan::resolve(&config, &facts, request.again),
+        [] => plan::resolve(&config, &facts, again(request)),
         errors => refusal(&config, &facts, errors),
     };
+    if errors.is_empty()
+        && let Some(missing) = not_planned(&request.only, &plan)
+    {
+        error!("{missing}");
+        return Ended::NoSuchPhase;
+    }
     tell_init(request, &Stand::of(&config, &facts).into());
-    let bases = place::bases(&facts.user.home, (facts.user.uid, facts.user.gid));
     // No place for a lock is no place for a journal either; that is told where one is sought.
     let lock = place::lock(&bases, &plan.instance.id);
     if matches!(lock, Ok(None)) {
@@ -124,6 +136,41 @@ pub fn run(request: &Request) -> Ended {
         tell_ec2(request);
     }
     Ended::In(state)
+}
+
+/// A machine that is known by its machine id alone may have got a new one in this life. Its state
+/// stays in one place until the next: the lock, and what is run by hand, belong to the boot before.
+fn stay(facts: &mut Facts, config: &Config, bases: &[Base]) {
+    if !config.ec2.enabled || facts.instance.source != "machine id" {
+        return;
+    }
+    let search = place::find_journal(bases, &facts.instance.id, &file::is_this_life);
+    let of_this_life = |record: &Record| match &record.event {
+        Event::BootBegan(began) => file::is_this_life(&began.runner.epoch),
+        _ => false,
+    };
+    let found = search.found.filter(|f| f.contents.records.iter().any(of_this_life));
+    let directory = found.as_ref().and_then(|f| f.path.parent()?.file_name()?.to_str());
+    if let Some(name) = directory {
+        name.clone_into(&mut facts.instance.id);
+    }
+}
+
+/// Is the user's script to run whatever the ledger says?
+fn again(request: &Request) -> bool {
+    let asked = request.only.is_empty() || request.only.contains(&PhaseName::UserScript);
+    request.again && asked
+}
+
+/// A phase that is asked for by hand and is not in the plan, in words.
+fn not_planned(only: &[PhaseName], plan: &Plan) -> Option<String> {
+    let missing = only.iter().find(|name| plan.phases.iter().all(|p| p.name != **name))?;
+    let all: Vec<&str> = plan.phases.iter().map(|p| p.name.word()).collect();
+    Some(format!(
+        "the plan of this machine has no phase {}; it has {}",
+        missing.word(),
+        all.join(", ")
+    ))
 }
 
 /// The tags, by a process of their own: what it meets with changes nothing here.
@@ -210,6 +257,7 @@ fn locked(
         agent: env!("CARGO_PKG_VERSION").into(),
         phases: plan.phases.iter().map(|p| p.name).collect(),
         logs: PathBuf::new(),
+        only: request.only.clone(),
     };
     if !request.from_init
         && let Some(problem) = refused_by_hand(plan, bases)
@@ -249,8 +297,9 @@ fn locked(
             Cancel::on_signals().map_err(|e| format!("signals cannot be received: {e}"))?;
         let Given { script, user_data } = given;
         let line = Line { open: request.from_init };
-        let held = Held { place, cancel, script, user_data, line };
-        let mut cx = Context::new(config, facts.clone(), plan.clone(), request.again, held);
+        let only = request.only.clone();
+        let held = Held { place, cancel, script, user_data, line, only, repeat: request.again };
+        let mut cx = Context::new(config, facts.clone(), plan.clone(), again(request), held);
         let ended = engine::run(&mut cx).await.map_err(|e| {
             let journal = journal.display();
             format!("the boot's end cannot be written to {journal}: {e}; next: make room there")
@@ -310,7 +359,7 @@ fn conclude(request: &Request, ended: &BootEnded, journal: &Path) -> State {
     let state = state_of(ended);
     let records = file::read(journal).map(|c| c.records).unwrap_or_default();
     let observer = status::Observer { this_life: &|_| true, lives: &|_| true };
-    let folded = status::fold(&records, &observer);
+    let folded = status::newest(&records, &observer);
     // What nobody can read back has not been recorded, whoever took it away.
     let (state, summary) = if folded.state == state {
         (state, folded.summary)

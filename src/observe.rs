@@ -4,9 +4,10 @@ use crate::boot;
 use crate::config::{self, Config};
 use crate::init;
 use crate::journal::place::Base;
-use crate::journal::status::{Observer, fold};
+use crate::journal::status::{Observer, PhaseState, fold};
 use crate::journal::tags::Tag;
 use crate::journal::{State, Status, file, place, tags};
+use crate::plan::PhaseName;
 use crate::survey;
 use crate::sys::instance::is_ec2_id;
 use crate::sys::process;
@@ -72,6 +73,29 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// so only a boot that lives, or one that `may_begin`, is waited for, and neither beyond
 /// `timeout`.
 pub fn ended(config: Option<&Path>, timeout: Duration, may_begin: &dyn Fn() -> bool) -> Status {
+    awaited(config, timeout, may_begin, &|_| false)
+}
+
+/// The status once this phase has ended, or the boot without it.
+pub fn phase_ended(
+    config: Option<&Path>,
+    phase: PhaseName,
+    timeout: Duration,
+    may_begin: &dyn Fn() -> bool,
+) -> Status {
+    let ended = |status: &Status| {
+        matches!(status.phase_state(phase), Some(PhaseState::Ended(_) | PhaseState::NotRun))
+            || (status.state == State::Running && status.phase_state(phase).is_none())
+    };
+    awaited(config, timeout, may_begin, &ended)
+}
+
+fn awaited(
+    config: Option<&Path>,
+    timeout: Duration,
+    may_begin: &dyn Fn() -> bool,
+    enough: &dyn Fn(&Status) -> bool,
+) -> Status {
     let limit = Instant::now() + timeout;
     loop {
         let status = status(config);
@@ -81,7 +105,7 @@ pub fn ended(config: Option<&Path>, timeout: Duration, may_begin: &dyn Fn() -> b
             State::None => may_begin(),
             _ => false,
         };
-        if !may_change || left.is_zero() {
+        if !may_change || left.is_zero() || enough(&status) {
             return status;
         }
         thread::sleep(LOOK_EVERY.min(left));

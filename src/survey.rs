@@ -1,5 +1,6 @@
 //! What this machine is: the [`Facts`] that a plan needs. Reads, changes nothing.
 
+pub mod guest;
 mod machine;
 mod user;
 
@@ -26,18 +27,20 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// Looks at the machine. `payload` is the text of the payload variable. The script is
 /// returned beside the facts, so that it stands in nothing that is printed.
 pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>) {
-    let Who { user, unknown, notes } = sandbox_user(config);
+    let Who { user, unknown, pending, notes } = sandbox_user(config);
     let image_path = variable("PATH").unwrap_or_else(|| DEFAULT_PATH.to_owned());
     let places = Places::of(&user.home, absolute);
     let (payload, script) = find_script(config, payload, &user);
     let facts = Facts {
-        switch: unknown.map_or_else(|| switch(&user), Switch::Unknown),
+        switch: switch_to(&user, unknown, pending),
         instance: instance(config),
         mise: find_mise(config, &image_path),
         image_path,
         user_manifest: places.user_manifest().symlink_metadata().is_ok(),
         places,
         payload,
+        told: Default::default(),
+        cloud_init: config.ec2.enabled && guest::cloud_init(Path::new("/")),
         machine: None,
         user_data_file: None,
         found: policy::inherited(
@@ -50,6 +53,23 @@ pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>
         notes,
     };
     (facts, script)
+}
+
+/// Looks again whose sandbox it is: the phase `login` has made the user.
+pub fn settle_user(facts: &mut Facts, config: &Config) {
+    let Who { user, unknown, pending, .. } = sandbox_user(config);
+    facts.switch = switch_to(&user, unknown, pending);
+    facts.places = Places::of(&user.home, absolute);
+    facts.user_manifest = facts.places.user_manifest().symlink_metadata().is_ok();
+    facts.user = user;
+}
+
+fn switch_to(user: &SandboxUser, unknown: Option<String>, pending: bool) -> Switch {
+    match unknown {
+        Some(who) => Switch::Unknown(who),
+        None if pending => Switch::Pending,
+        None => switch(user),
+    }
 }
 
 fn variable(name: &str) -> Option<String> {

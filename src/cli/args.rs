@@ -1,6 +1,7 @@
 //! The words and options of the command line.
 
 use crate::config::value::Span;
+use crate::plan::PhaseName;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -69,11 +70,21 @@ pub(super) enum Command {
 #[command(after_help = "\
 Exit status: 0 complete, 1 failed, 2 degraded, 64 wrong usage, 75 another boot is running.
 
-The user's script runs once on an instance. Run by hand, a boot repeats everything else.")]
+The user's script and the guest duties run once on an instance. Run by hand, a boot repeats
+everything else. With --only the status of the whole boot stays what it was, unless a phase
+that is run fails; what the exit status tells is how these phases ended.
+
+Examples:
+  agent boot --only login              see to the login user, as far as it was not done
+  agent boot --only host-keys --again  make new SSH host keys")]
 pub(super) struct BootArgs {
-    /// Run the user's script again, whatever happened before
+    /// Run the user's script again, whatever happened before; with --only, whatever these phases
+    /// do once on an instance
     #[arg(long)]
     pub(super) again: bool,
+    /// Run this phase alone (can be given more than once), after reading the instance metadata
+    #[arg(long, value_name = "PHASE", value_parser = PhaseName::parse, conflicts_with_all = ["from_init", "user_data"])]
+    pub(super) only: Vec<PhaseName>,
     /// Read this file in place of /etc/agent/agent.toml and /etc/agent/conf.d
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -125,6 +136,7 @@ Exit status: 0 complete, 1 failed, 2 degraded, 3 still running, 4 nothing booted
 
 Examples:
   agent status --wait --timeout 5m && work     go on when the sandbox is ready
+  agent status --wait-phase login -q           go on when somebody can log in, or could not be let in
   agent status --quiet --allow-degraded        a health check or probe
   agent status --json | jq .phases")]
 pub(super) struct StatusArgs {
@@ -132,10 +144,14 @@ pub(super) struct StatusArgs {
     #[arg(long)]
     pub(super) json: bool,
     /// Wait until the boot has ended
-    #[arg(long)]
+    #[arg(long, group = "waits")]
     pub(super) wait: bool,
+    /// Wait until this phase has ended, whichever way, or the boot has without it; exit with
+    /// 0 where it ended well or degraded, 1 where it did not, 3 and 4 where the time was up
+    #[arg(long, value_name = "PHASE", value_parser = PhaseName::parse, group = "waits")]
+    pub(super) wait_phase: Option<PhaseName>,
     /// How long to wait at most, such as 90s or 5m
-    #[arg(long, value_name = "SPAN", value_parser = Span::parse, default_value = "10m", requires = "wait")]
+    #[arg(long, value_name = "SPAN", value_parser = Span::parse, default_value = "10m", requires = "waits")]
     pub(super) timeout: Span,
     /// Print nothing; the exit status tells
     #[arg(long, short, conflicts_with = "json")]
@@ -292,6 +308,8 @@ pub(super) enum InternalCommand {
     Metadata,
     /// Check and fill one volume as the sandbox user: JSON in, JSON out.
     Volume,
+    /// Add the launch's keys to the login user's, as that user: JSON in, JSON out.
+    AuthorizedKeys,
     /// Mount one volume: JSON in, JSON out.
     Mount,
     /// Look for programs and files: JSON in, JSON out.

@@ -3,7 +3,7 @@
 use super::args::InternalCommand;
 use super::print;
 use crate::journal::State;
-use crate::phases::{health, metadata, tools, volume};
+use crate::phases::{guest, health, metadata, tools, volume};
 use crate::views::status::Text;
 use crate::views::timeline::Timeline;
 use crate::{boot, observe, rehearsal};
@@ -20,6 +20,7 @@ const SHOWN_LINES: usize = 40;
 pub(super) fn main(command: InternalCommand) -> u8 {
     match command {
         InternalCommand::Metadata => answer(metadata::helper),
+        InternalCommand::AuthorizedKeys => answer(guest::authorized_keys_helper),
         InternalCommand::Volume => answer(volume::helper),
         InternalCommand::Mount => answer(volume::mount_helper),
         InternalCommand::Health => answer(health::helper),

@@ -1,6 +1,7 @@
 //! One source of configuration as it was written: every key optional, every
 //! unknown key an error.
 
+use super::guest::GuestLayer;
 use super::idle::StopBy;
 use super::step::{self, CommandLine, Group, Label, RunAt, StepUser, Written};
 use super::value::{
@@ -48,6 +49,8 @@ macro_rules! table {
         }
     };
 }
+
+pub(super) use table;
 
 table! {
     /// `[user]`: the sandbox user. Defaults come from `/etc/passwd`.
@@ -359,6 +362,9 @@ pub struct Layer {
     /// `[idle]`.
     #[serde(default)]
     pub idle: IdleLayer,
+    /// `[guest]`.
+    #[serde(default)]
+    pub guest: GuestLayer,
     /// `[log]`.
     #[serde(default)]
     pub log: LogLayer,
@@ -380,6 +386,7 @@ impl Layer {
             bootstrap: self.bootstrap.over(lower.bootstrap),
             ec2: self.ec2.over(lower.ec2),
             idle: self.idle.over(lower.idle),
+            guest: self.guest.over(lower.guest),
             log: self.log.over(lower.log),
         }
     }

@@ -10,6 +10,7 @@
 //! Nothing here touches the kernel; the host-side program reads the same files.
 
 mod error;
+pub mod guest;
 mod health;
 mod idle;
 mod layer;
@@ -20,6 +21,7 @@ mod storage;
 pub mod value;
 
 pub use error::ConfigError;
+pub use guest::{Guest, Wanted};
 pub use health::Health;
 pub use idle::{Idle, StopBy};
 pub use layer::Layer;

@@ -2,6 +2,7 @@
 //! has been refused.
 
 use super::error::ConfigError;
+use super::guest::{self, Guest};
 use super::health::{self, Health};
 use super::idle::{self, Idle};
 use super::layer::{Layer, MountLayer, VolumeLayer};
@@ -40,6 +41,8 @@ pub struct Config {
     pub ec2: Ec2,
     /// When an unused machine stops itself.
     pub idle: Idle,
+    /// The duties of a machine's guest agent.
+    pub guest: Guest,
     /// Log lines.
     pub log: Log,
     /// What was read, lowest first; empty where the defaults stand alone.
@@ -266,6 +269,7 @@ impl Default for Config {
                 tags_deadline: Span::seconds(5 * 60),
             },
             idle: Idle::default(),
+            guest: Guest::default(),
             log: Log { format: LogFormat::Text, level: LogLevel::Info, max_size: Bytes(64 << 20) },
             sources: Vec::new(),
         }
@@ -301,8 +305,21 @@ fn default_volume(target: &Path) -> Volume {
 /// A contradiction, named with the key to change.
 pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     let mut c = Config::default();
-    let Layer { user, boot, init, step, volume, home, tools, health, bootstrap, ec2, idle, log } =
-        layer;
+    let Layer {
+        user,
+        boot,
+        init,
+        step,
+        volume,
+        home,
+        tools,
+        health,
+        bootstrap,
+        ec2,
+        idle,
+        guest,
+        log,
+    } = layer;
     c.user = User { name: user.name, uid: user.uid, gid: user.gid, home: user.home };
     set(&mut c.boot.on_failure, boot.on_failure);
     set(&mut c.boot.deadline, boot.deadline);
@@ -339,6 +356,7 @@ pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     set(&mut c.tools.attempts, tools.attempts);
     set(&mut c.tools.pass_environment, tools.pass_environment);
     c.health = health::resolve(health, origin)?;
+    c.guest = guest::resolve(guest, origin)?;
     c.bootstrap.file = bootstrap.file;
     set(&mut c.bootstrap.optional, bootstrap.optional);
     set(&mut c.bootstrap.retry, bootstrap.retry);

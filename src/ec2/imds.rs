@@ -66,6 +66,12 @@ pub struct Metadata {
     /// The volumes of the launch: virtual name (`ami`, `root`, `ebs1`) to device name as
     /// it was given then (`/dev/sda1`, `sdf`).
     pub block_devices: BTreeMap<String, String>,
+    /// The name of its first address, with its domain.
+    #[serde(default)]
+    pub local_hostname: Option<String>,
+    /// The public keys of the launch, lines of `authorized_keys`.
+    #[serde(default)]
+    pub public_keys: Vec<String>,
 }
 
 impl fmt::Debug for Metadata {
@@ -75,6 +81,8 @@ impl fmt::Debug for Metadata {
             .field("region", &self.region)
             .field("user_data_bytes", &self.user_data.as_ref().map(Vec::len))
             .field("block_devices", &self.block_devices)
+            .field("local_hostname", &self.local_hostname)
+            .field("public_keys", &self.public_keys.len())
             .finish()
     }
 }
@@ -90,6 +98,8 @@ pub fn collect(settings: &Settings) -> Result<Metadata, ImdsError> {
         region: session.region()?,
         user_data: session.user_data()?,
         block_devices: session.block_devices()?,
+        local_hostname: session.local_hostname()?,
+        public_keys: session.public_keys()?,
     })
 }
 
@@ -128,6 +138,8 @@ mod tests {
                 region: "eu-central-1".into(),
                 user_data,
                 block_devices: [("ebs1".into(), "sdf".into())].into(),
+                local_hostname: Some("ip-10-0-0-5.internal".into()),
+                public_keys: vec!["ssh-ed25519 AAAA box".into()],
             };
             let json = serde_json::to_string(&metadata).unwrap();
             assert_eq!(serde_json::from_str::<Metadata>(&json).unwrap(), metadata);
@@ -141,6 +153,8 @@ mod tests {
             region: "eu-central-1".into(),
             user_data: Some(b"secret".to_vec()),
             block_devices: BTreeMap::new(),
+            local_hostname: None,
+            public_keys: Vec::new(),
         };
         let text = format!("{metadata:?}");
         assert!(text.contains("Some(6)") && !text.contains("115"), "{text}");

@@ -34,6 +34,10 @@ pub struct Held {
     pub user_data: Option<Vec<u8>>,
     /// The way to PID 1.
     pub line: Line,
+    /// The phases that were asked for by hand; empty where all are.
+    pub only: Vec<PhaseName>,
+    /// These repeat what they do once an instance.
+    pub repeat: bool,
 }
 
 /// The running boot.
@@ -46,6 +50,10 @@ pub struct Context<'a> {
     pub facts: Facts,
     /// The user script is to run whatever the ledger says.
     again: bool,
+    /// The phases that were asked for by hand; empty where all are.
+    only: Vec<PhaseName>,
+    /// They repeat what they do once an instance.
+    repeat: bool,
     /// Journal and logs.
     pub place: Place,
     /// A stop request.
@@ -72,6 +80,8 @@ impl<'a> Context<'a> {
             config,
             facts,
             again,
+            only: held.only,
+            repeat: held.repeat,
             place: held.place,
             cancel: held.cancel,
             script: held.script,
@@ -92,9 +102,37 @@ impl<'a> Context<'a> {
         let given = self.user_data.take();
         let (seen, script) = survey::take_in(&mut self.facts, self.config, metadata, given);
         self.record(Event::MachineSeen(seen.clone()));
+        // What is known by now holds for the way in, whatever is wrong with the user-data.
+        self.plan_anew();
         self.script = self.script.take().or(script?);
-        self.plan = Rc::new(plan::resolve(self.config, &self.facts, self.again));
         Ok(seen)
+    }
+
+    /// Looks again whose sandbox it is, and makes the plan anew with it: the user was not there
+    /// before.
+    pub fn settle_user(&mut self) {
+        survey::settle_user(&mut self.facts, self.config);
+        self.plan_anew();
+    }
+
+    fn plan_anew(&mut self) {
+        self.plan = Rc::new(plan::resolve(self.config, &self.facts, self.again));
+    }
+
+    /// Is this phase to be run?
+    pub fn asks_for(&self, phase: PhaseName) -> bool {
+        self.only.is_empty() || self.only.contains(&phase)
+    }
+
+    /// Are only some phases run, by hand?
+    pub fn is_by_hand(&self) -> bool {
+        !self.only.is_empty()
+    }
+
+    /// Is the running phase to repeat what is done once an instance? `--again` alone is for the
+    /// user's script; with `--only` it is for the phases that this names.
+    pub fn repeats(&self) -> bool {
+        self.repeat && self.only.contains(&self.phase)
     }
 
     /// Gives `variables` to every later command and to the workload. The phases stay the same
@@ -102,7 +140,7 @@ impl<'a> Context<'a> {
     pub fn export(&mut self, variables: BTreeMap<String, String>) {
         if !variables.is_empty() {
             self.facts.found.extend(variables);
-            self.plan = Rc::new(plan::resolve(self.config, &self.facts, self.again));
+            self.plan_anew();
         }
     }
 

@@ -85,26 +85,61 @@ pub async fn run(cx: &mut Context<'_>) -> io::Result<BootEnded> {
     for n in 0..cx.plan.phases.len() {
         let plan = Rc::clone(&cx.plan);
         let Some(phase) = plan.phases.get(n) else { break };
+        if ended.outcome == Outcome::Failed && !phase.name.is_guest_duty() {
+            break;
+        }
+        if !asked_for(phase, cx) {
+            not_asked_for(phase, cx);
+            continue;
+        }
         match run_phase(phase, cx, limit).await {
             PhaseResult::Ok | PhaseResult::Skipped => continue,
             PhaseResult::Degraded => {
-                ended.outcome = Outcome::Degraded;
-                ended.phase.get_or_insert(phase.name);
+                if ended.outcome != Outcome::Failed {
+                    ended.outcome = Outcome::Degraded;
+                    ended.phase.get_or_insert(phase.name);
+                }
                 continue;
             }
             PhaseResult::Failed => {}
             PhaseResult::Interrupted => ended.interrupted = cx.cancel.requested(),
         }
-        ended.outcome = Outcome::Failed;
-        ended.phase = Some(phase.name);
-        break;
+        if ended.outcome != Outcome::Failed {
+            ended.outcome = Outcome::Failed;
+            ended.phase = Some(phase.name);
+        }
+        // Without the metadata, and where one of the ways into the machine cannot be laid, the
+        // others are: somebody has to be able to look at what is wrong.
+        if ended.interrupted.is_some() || !leads_to_duties(phase.name) {
+            break;
+        }
     }
-    if ended.outcome != Outcome::Failed {
+    if ended.outcome != Outcome::Failed && !cx.is_by_hand() {
         phases::health::remember(cx);
     }
     ended.elapsed_ms = millis(began.elapsed());
     cx.place.journal.append_durably(Event::BootEnded(ended.clone()))?;
     Ok(ended)
+}
+
+fn leads_to_duties(phase: PhaseName) -> bool {
+    phase == PhaseName::Metadata || phase.is_guest_duty()
+}
+
+/// What was refused, and which machine this is, concerns every phase.
+fn asked_for(phase: &Phase, cx: &Context<'_>) -> bool {
+    matches!(phase.name, PhaseName::Config | PhaseName::Metadata) || cx.asks_for(phase.name)
+}
+
+fn not_asked_for(phase: &Phase, cx: &Context<'_>) {
+    cx.record(Event::PhaseEnded(PhaseEnded {
+        phase: phase.name,
+        result: PhaseResult::Skipped,
+        elapsed_ms: 0,
+        problems: Vec::new(),
+        notes: vec!["not asked for".into()],
+        tools: Vec::new(),
+    }));
 }
 
 async fn run_phase(phase: &Phase, cx: &mut Context<'_>, boot_limit: Instant) -> PhaseResult {

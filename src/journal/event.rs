@@ -42,6 +42,10 @@ pub enum Event {
     StepBegan(StepRun),
     /// A provisioning step has ended, or is not run for a reason that its notes tell.
     StepEnded(StepEnded),
+    /// A guest duty that is done once an instance is about to be done. In the ledger alone.
+    DutyBegan(DutyRun),
+    /// It is done. In the ledger alone.
+    DutyEnded(DutyRun),
     /// A boot of this instance has come to its end and was well. In the ledger alone.
     InstanceCompleted {
         /// Which instance.
@@ -78,6 +82,9 @@ pub struct BootBegan {
     pub phases: Vec<PhaseName>,
     /// Where the commands' output is kept.
     pub logs: PathBuf,
+    /// The phases that were asked for by hand; empty where all are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<PhaseName>,
 }
 
 /// The EC2 instance, and what its launch said.
@@ -265,6 +272,17 @@ pub struct StepEnded {
     /// What else a reader should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// One guest duty on one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DutyRun {
+    /// On which instance.
+    pub instance: String,
+    /// Which duty.
+    pub duty: PhaseName,
+    /// What it is done for (a name, a user); for another it is done again.
+    pub subject: String,
 }
 
 /// One run of the user script.

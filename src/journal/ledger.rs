@@ -1,10 +1,10 @@
 //! The ledger: what has been done on which instance, across restarts.
 //!
 //! It holds the beginning and the end of each run of the user script and of the steps
-//! that are run once, and that the instance has been complete; each synced before the
+//! that are run once, of the guest duties, and that the instance has been complete; each synced before the
 //! boot goes on. A begin without an end is a run that was cut off.
 
-use super::event::{Event, Record, ScriptEnd, ScriptRun, StepRun};
+use super::event::{DutyRun, Event, Record, ScriptEnd, ScriptRun, StepRun};
 
 /// The file's name in a state directory.
 pub const NAME: &str = "scripts";
@@ -17,6 +17,8 @@ pub fn belongs(event: &Event) -> bool {
             | Event::ScriptEnded { .. }
             | Event::StepBegan(_)
             | Event::StepEnded(_)
+            | Event::DutyBegan(_)
+            | Event::DutyEnded(_)
             | Event::InstanceCompleted { .. }
     )
 }
@@ -84,6 +86,41 @@ pub fn past_step(records: &[Record], ours: &StepRun) -> PastStep {
     })
 }
 
+/// What the ledger says of one guest duty on one instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PastDuty {
+    /// It was never begun, on an instance of which nothing is recorded.
+    None,
+    /// It was never begun, but the agent has booted this instance before: what is there is the
+    /// instance's own.
+    Older,
+    /// It was cut off before its end.
+    CutOff,
+    /// It was done at this time.
+    Done(jiff::Timestamp),
+}
+
+/// Folds the ledger for the duty `ours`.
+pub fn past_duty(records: &[Record], ours: &DutyRun) -> PastDuty {
+    let mut past = PastDuty::None;
+    for record in records {
+        past = match &record.event {
+            Event::DutyBegan(run) if run == ours => PastDuty::CutOff,
+            Event::DutyEnded(run) if run == ours => PastDuty::Done(record.at),
+            Event::DutyBegan(_) | Event::DutyEnded(_) => past,
+            // Duties come before scripts and steps, in the first boot too.
+            _ if past == PastDuty::None => PastDuty::Older,
+            _ => past,
+        };
+    }
+    // For another subject than the last it is done anew.
+    let known = |run: &DutyRun| (&run.instance, run.duty) == (&ours.instance, ours.duty);
+    let other = records
+        .iter()
+        .any(|r| matches!(&r.event, Event::DutyBegan(run) | Event::DutyEnded(run) if known(run)));
+    if past == PastDuty::Older && other { PastDuty::None } else { past }
+}
+
 /// Has a boot of `instance` come to its end and been well?
 pub fn was_complete(records: &[Record], instance: &str) -> bool {
     let ours = |e: &Event| matches!(e, Event::InstanceCompleted { instance: i } if i == instance);
@@ -94,6 +131,7 @@ pub fn was_complete(records: &[Record], instance: &str) -> bool {
 mod tests {
     use super::super::event::{PhaseResult, StepEnded};
     use super::*;
+    use crate::plan::PhaseName;
 
     fn run(attempt: u32) -> ScriptRun {
         ScriptRun { instance: "i".into(), payload: "p".into(), attempt }
@@ -142,6 +180,28 @@ mod tests {
         assert_eq!(past_step(&all, &run("other", "d")), PastStep::None);
         let killed = records(vec![Event::StepBegan(run("i", "d")), ended(None)]);
         assert_eq!(past_step(&killed, &run("i", "d")), PastStep::CutOff);
+    }
+
+    #[test]
+    fn a_duty_is_done_once_for_a_subject_and_what_an_older_agent_found_is_the_instances_own() {
+        let run = |subject: &str| DutyRun {
+            instance: "i".into(),
+            duty: PhaseName::Hostname,
+            subject: subject.into(),
+        };
+        let began = || Event::DutyBegan(run("a"));
+        let script = || Event::ScriptBegan(self::run(1));
+        let past = |events: Vec<Event>, subject: &str| past_duty(&records(events), &run(subject));
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        assert_eq!(past(vec![], "a"), PastDuty::None);
+        assert_eq!(past(vec![began()], "a"), PastDuty::CutOff);
+        assert_eq!(past(vec![began(), script()], "a"), PastDuty::CutOff);
+        let done = || vec![began(), Event::DutyEnded(run("a")), script()];
+        assert_eq!(past(done(), "a"), PastDuty::Done(at));
+        assert_eq!(past(done(), "b"), PastDuty::None, "another name is another duty");
+        assert_eq!(past(vec![script()], "a"), PastDuty::Older);
+        let other = DutyRun { duty: PhaseName::Login, ..run("a") };
+        assert_eq!(past(vec![script(), Event::DutyEnded(other)], "a"), PastDuty::Older);
     }
 
     #[test]

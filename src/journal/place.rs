@@ -339,6 +339,7 @@ mod tests {
             agent: "0".into(),
             phases: vec![],
             logs: PathBuf::new(),
+            only: vec![],
         }
     }
 

@@ -1,9 +1,10 @@
 //! What is true now: the state, and all that a person or a program can be told of the newest
 //! boot. It is made by [`fold()`] and by nothing else.
 
+mod by_hand;
 mod fold;
 
-pub use fold::{Observer, fold};
+pub use fold::{Observer, fold, newest};
 
 use super::event::{MachineSeen, PhaseResult, Problem, ScriptEnd, ScriptRun, Tool};
 use super::tags::Tag;
@@ -56,7 +57,7 @@ impl State {
     }
 }
 
-/// What is true of the newest boot.
+/// What is true of the newest boot, with what was run by hand since.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Version of this form, [`SCHEMA`].
@@ -205,6 +206,11 @@ impl Status {
             journal: None,
             unreadable_lines: 0,
         }
+    }
+
+    /// The state of a phase; `None` where the boot has no such phase.
+    pub fn phase_state(&self, name: PhaseName) -> Option<PhaseState> {
+        self.phases.iter().find(|p| p.name == name).map(|p| p.state)
     }
 
     /// All problems with their phases, in order.

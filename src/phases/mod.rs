@@ -5,21 +5,33 @@
 //! done), and a line below.
 
 pub mod bootstrap;
+pub mod guest;
 pub mod health;
 pub mod metadata;
 pub mod provision;
+mod roots;
 pub mod tools;
 pub mod volume;
 
 use crate::engine::{Context, Report};
-use crate::plan::Work;
+use crate::journal::Problem;
+use crate::plan::{Switch, Work};
 
 /// Runs one phase's work.
 pub async fn run(work: &Work, cx: &mut Context<'_>) -> Report {
+    let for_the_user = !matches!(
+        work,
+        Work::Skip { .. } | Work::Refuse { .. } | Work::Metadata(_) | Work::Guest(_)
+    );
+    // Nobody is run for instead.
+    if for_the_user && matches!(cx.facts.switch, Switch::Pending) {
+        return Report::failed(user_pending(&cx.user().name));
+    }
     match work {
         Work::Skip { reason } => Report::skipped(reason.clone()),
         Work::Refuse { problem } => Report::failed(problem.clone()),
         Work::Metadata(metadata) => metadata::run(metadata, cx).await,
+        Work::Guest(duty) => guest::run(duty, cx).await,
         Work::Provision { steps } => provision::run(steps, cx).await,
         Work::Volumes { volumes, home } => volume::run(volumes, home, cx).await,
         Work::Tools(tools) => tools::run(tools, cx).await,
@@ -27,4 +39,12 @@ pub async fn run(work: &Work, cx: &mut Context<'_>) -> Report {
         Work::Script(script) => bootstrap::run(script, cx).await,
         Work::NoScript { again } => bootstrap::none_given(*again, cx),
     }
+}
+
+fn user_pending(name: &str) -> Problem {
+    Problem::new(
+        "user-pending",
+        format!("the user {name} is not there yet, and the phase login has not made it"),
+        "run `agent boot`, or `agent boot --only login` first",
+    )
 }

@@ -18,6 +18,7 @@ mod fstab;
 mod home;
 mod storage;
 
+pub(super) use content::filesystem;
 pub use fstab::without_own as without_own_lines;
 pub use home::helper as home_helper;
 pub use storage::helper as storage_helper;

@@ -1,5 +1,6 @@
 //! What a plan needs to know of the machine it is for.
 
+use super::guest::Told;
 use crate::stub::Parameters;
 use crate::tools::places::Places;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,10 @@ pub struct Facts {
     pub user_manifest: bool,
     /// The user script.
     pub payload: Payload,
+    /// What the launch says of the guest.
+    pub told: Told,
+    /// A cloud-init is on this machine, and enabled.
+    pub cloud_init: bool,
     /// The EC2 instance, where this is one and its metadata has been read.
     pub machine: Option<Machine>,
     /// Variables that the boot has found out on the way (the tools phase, for every later
@@ -77,6 +82,8 @@ pub enum Switch {
     Change,
     /// It may not; these capabilities are missing.
     Missing(Vec<&'static str>),
+    /// The user is not there yet: the phase `login` makes it. Until then nothing is run as it.
+    Pending,
     /// The config names a user that this machine doesn't know.
     Unknown(String),
 }

@@ -7,12 +7,14 @@
 //! [`Config`]: crate::config::Config
 
 mod facts;
+mod guest;
 mod machine;
 mod resolve;
 mod storage;
 mod text;
 
 pub use facts::{Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch};
+pub use guest::{GuestWork, HostnameWork, LoginWork, Told, serves};
 pub use machine::{HealthWork, Step, stages};
 pub use resolve::{image_path, resolve, user_variables};
 pub use storage::{DEVICE, EbsWork, EfsWork, Entry, Storage, VolumeWork, disk_entry};
@@ -36,6 +38,16 @@ pub enum PhaseName {
     Config,
     /// The instance metadata: which machine this is, and its user-data.
     Metadata,
+    /// A machine id of its own.
+    MachineId,
+    /// The host name.
+    Hostname,
+    /// SSH host keys.
+    HostKeys,
+    /// The login user, and who may log in.
+    Login,
+    /// The root partition and its file system.
+    RootDisk,
     /// The operator's provisioning steps.
     Provision,
     /// Mount points.
@@ -49,11 +61,52 @@ pub enum PhaseName {
 }
 
 impl PhaseName {
+    /// All there are, in the order in which they run.
+    pub const ALL: [Self; 12] = [
+        Self::Config,
+        Self::Metadata,
+        Self::MachineId,
+        Self::Hostname,
+        Self::HostKeys,
+        Self::Login,
+        Self::RootDisk,
+        Self::Provision,
+        Self::Volume,
+        Self::Tools,
+        Self::DriftCheck,
+        Self::UserScript,
+    ];
+
+    /// The phase of that name.
+    ///
+    /// # Errors
+    /// There is none; the text names those that there are.
+    pub fn parse(word: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|name| name.word() == word).ok_or_else(|| {
+            let all: Vec<&str> = Self::ALL.iter().map(|name| name.word()).collect();
+            format!("no phase is called so; there are {}", all.join(", "))
+        })
+    }
+
+    /// Is it one of the guest duties? After one that failed, and after metadata that could
+    /// not be read, the others of them are still done: each is a part of the way into the machine.
+    pub fn is_guest_duty(self) -> bool {
+        matches!(
+            self,
+            Self::MachineId | Self::Hostname | Self::HostKeys | Self::Login | Self::RootDisk
+        )
+    }
+
     /// The name as it is written everywhere.
     pub fn word(self) -> &'static str {
         match self {
             Self::Config => "config",
             Self::Metadata => "metadata",
+            Self::MachineId => "machine-id",
+            Self::Hostname => "hostname",
+            Self::HostKeys => "host-keys",
+            Self::Login => "login",
+            Self::RootDisk => "root-disk",
             Self::Provision => "provision",
             Self::Volume => "volume",
             Self::Tools => "tools",
@@ -122,6 +175,8 @@ pub enum Work {
     },
     /// The instance metadata is read; with it the rest of the plan is made again.
     Metadata(MetadataWork),
+    /// A duty of the machine's guest agent.
+    Guest(GuestWork),
     /// The operator's steps are run.
     Provision {
         /// In order.

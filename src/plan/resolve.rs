@@ -1,11 +1,11 @@
 //! [`Config`] and [`Facts`] → [`Plan`].
 
 use super::facts::{Facts, PayloadState, Switch};
-use super::machine;
 use super::storage::{self, VolumeWork};
 use super::{
     Command, Environment, MetadataWork, Phase, PhaseName, Plan, SCHEMA, ScriptWork, ToolsWork, Work,
 };
+use super::{guest, machine};
 use crate::config::value::{BaselineMode, Span, ToolsMode};
 use crate::config::{Config, Volume};
 use crate::journal::Problem;
@@ -61,13 +61,16 @@ pub fn resolve(config: &Config, facts: &Facts, again: bool) -> Plan {
     let refused = match &facts.switch {
         Switch::Missing(missing) => Some(cannot_change_user(facts, missing)),
         Switch::Unknown(who) => Some(unknown_user(who)),
-        Switch::Same | Switch::Change => twice(config, facts),
+        Switch::Same | Switch::Change | Switch::Pending => twice(config, facts),
     };
     if let Some(problem) = refused {
         add(PhaseName::Config, Span::seconds(1), Work::Refuse { problem });
     }
     if config.ec2.enabled {
         add(PhaseName::Metadata, config.ec2.deadline, metadata(config, facts));
+    }
+    for Phase { name, deadline, work } in guest::phases(config, facts) {
+        add(name, deadline, work);
     }
     if let Some((deadline, work)) = machine::provision(config, facts) {
         add(PhaseName::Provision, deadline, work);
@@ -357,6 +360,8 @@ pub(crate) mod tests {
             places: Places::of(Path::new("/home/iteron"), |_| None),
             user_manifest: false,
             payload: Payload { source: "$MINT_USER_BOOTSTRAP".into(), state: PayloadState::Absent },
+            told: Default::default(),
+            cloud_init: false,
             machine: None,
             found: BTreeMap::new(),
             user_data_file: None,

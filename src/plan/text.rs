@@ -51,6 +51,7 @@ impl Work {
                 ]
             }
             Self::Metadata(metadata) => metadata_lines(metadata),
+            Self::Guest(guest) => guest.lines(),
             Self::Provision { steps } => step_lines(steps),
             Self::Volumes { volumes, home } => {
                 volumes.iter().flat_map(volume_work).chain(home_lines(home)).collect()

@@ -9,6 +9,7 @@ pub mod cli;
 mod home;
 mod parameters;
 pub mod payload;
+pub mod public_key;
 mod render;
 mod shell;
 mod template;

@@ -22,9 +22,17 @@ pub fn take_in(
     metadata: Metadata,
     given: Option<Vec<u8>>,
 ) -> (MachineSeen, Result<Option<Script>, Problem>) {
+    // The way in does not hang on the user-data.
+    facts.told.read = true;
+    facts.told.local_hostname = metadata.local_hostname;
+    facts.told.public_keys = metadata.public_keys;
+    if config.bootstrap.instance.is_none() {
+        let id = metadata.instance_id.clone();
+        facts.instance = Instance { id, source: "instance metadata".into() };
+    }
     let bytes = given.or(metadata.user_data).unwrap_or_default();
     let mut seen = MachineSeen {
-        instance: metadata.instance_id.clone(),
+        instance: metadata.instance_id,
         region: metadata.region.clone(),
         user_data: "unusable".into(),
         parameters: Parameters::default(),
@@ -35,9 +43,6 @@ pub fn take_in(
         Err(UserDataError::Payload { error, rest, .. }) => (*rest, Some(error)),
         Err(e) => return (seen, Err(e.problem())),
     };
-    if config.bootstrap.instance.is_none() {
-        facts.instance = Instance { id: metadata.instance_id, source: "instance metadata".into() };
-    }
     seen.user_data = words(&parsed.kind);
     seen.parameters.clone_from(&parsed.parameters);
     facts.machine = Some(Machine {

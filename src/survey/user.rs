@@ -1,7 +1,7 @@
 //! Whose sandbox it is: what the config names, looked up on this machine.
 
-use super::absolute;
-use crate::config::{Config, User};
+use super::{absolute, guest};
+use crate::config::{Config, User, Wanted};
 use crate::plan::SandboxUser;
 use crate::sys::users::{Account, Database};
 use nix::unistd::{getegid, geteuid, getgroups};
@@ -21,6 +21,8 @@ pub struct Who {
     /// A user that is named and can be neither looked up nor put together from what was
     /// written.
     pub unknown: Option<String>,
+    /// It is not there yet, and the phase `login` makes it.
+    pub pending: bool,
     /// What was noticed on the way that is no error.
     pub notes: Vec<String>,
 }
@@ -36,12 +38,14 @@ pub fn sandbox_user(config: &Config) -> Who {
         match (&wanted.name, wanted.uid) {
             (Some(name), _) => database.by_name(name),
             (None, Some(uid)) => database.by_uid(uid),
-            (None, None) => usual(config, &database).or_else(|| database.by_uid(0)),
+            (None, None) => usual(config, &database)
+                .or_else(|| database.by_uid(0).filter(|_| !login_makes(config))),
         }
     } else {
         database.by_uid(euid)
     };
-    let unknown = unknown(&config.user, euid, account.as_ref());
+    let pending = account.is_none() && euid == 0 && login_makes(config);
+    let unknown = unknown(&config.user, euid, account.as_ref()).filter(|_| !pending);
     let uid =
         if euid == 0 { wanted.uid.or(account.as_ref().map(|a| a.uid)).unwrap_or(0) } else { euid };
     let named = wanted.name.as_deref().and_then(|name| database.by_name(name));
@@ -53,6 +57,7 @@ pub fn sandbox_user(config: &Config) -> Who {
     if euid == 0
         && uid == 0
         && unknown.is_none()
+        && !pending
         && wanted.name.as_deref().is_none_or(|n| n != "root")
     {
         notes.push("no sandbox user is configured: everything runs as root".into());
@@ -67,6 +72,7 @@ pub fn sandbox_user(config: &Config) -> Who {
         .clone()
         .filter(|_| euid == 0 || account.is_none())
         .or_else(|| account.as_ref().map(|a| a.name.clone()))
+        .or_else(|| LOGIN_USERS.first().filter(|_| pending).map(|name| (*name).to_owned()))
         .unwrap_or_else(|| uid.to_string());
     let groups = if euid == 0 {
         database.groups_of(&name, gid)
@@ -82,6 +88,7 @@ pub fn sandbox_user(config: &Config) -> Who {
         .home
         .clone()
         .or_else(|| account.as_ref().map(|a| a.home.clone()))
+        .or_else(|| pending.then(|| Path::new("/home").join(&name)))
         .or_else(|| absolute("HOME").filter(|home| home != Path::new("/")))
         .or_else(|| named.or_else(|| database.by_name(CONTRACT_USER)).map(|a| a.home))
         .unwrap_or_else(|| "/".into());
@@ -89,7 +96,7 @@ pub fn sandbox_user(config: &Config) -> Who {
         .map(|a| a.shell)
         .filter(|s| !s.as_os_str().is_empty())
         .unwrap_or_else(|| "/bin/sh".into());
-    Who { user: SandboxUser { name, uid, gid, groups, home, shell }, unknown, notes }
+    Who { user: SandboxUser { name, uid, gid, groups, home, shell }, unknown, pending, notes }
 }
 
 /// The groups that the user has by now: a provisioning step may have changed them.
@@ -101,6 +108,14 @@ pub fn groups_of(user: &SandboxUser) -> Vec<u32> {
 fn usual(config: &Config, database: &Database) -> Option<Account> {
     let names: &[&str] = if config.ec2.enabled { LOGIN_USERS } else { &[CONTRACT_USER] };
     names.iter().find_map(|name| database.by_name(name))
+}
+
+/// Does the phase `login` make the user where it is missing? One that is known by a number
+/// alone is nobody's to make.
+fn login_makes(config: &Config) -> bool {
+    let named = config.user.name.is_some() || config.user.uid.is_none();
+    let here = || config.guest.login == Wanted::On || !guest::cloud_init(Path::new("/"));
+    config.ec2.enabled && named && config.guest.login != Wanted::Off && here()
 }
 
 /// Only root has a choice of users, so only root can be told of one that nobody knows.

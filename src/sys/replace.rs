@@ -1,11 +1,61 @@
-//! Putting a directory in the place of another.
+//! Putting a directory, or a file of root's, in the place of another: at once, and whole.
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
+
+/// Reads a file that is to be replaced, of `longest` bytes at most. No link is followed: what
+/// it leads to is another program's to keep.
+///
+/// # Errors
+/// What `open(2)` says, that it is no regular file, or that it is longer.
+pub fn read(path: &Path, longest: u64) -> io::Result<(File, Vec<u8>)> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = Vec::new();
+    (&file).take(longest + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > longest {
+        return Err(io::Error::other(format!("it is larger than {longest} bytes")));
+    }
+    Ok((file, text))
+}
+
+/// Writes a file beside `path`, syncs it, and puts it in its place. It has the permissions and the
+/// owner of `old`, else `mode` and this process's owner. Its directory is root's alone.
+///
+/// # Errors
+/// What the filesystem says; nothing is left then.
+pub fn file(path: &Path, text: &[u8], mode: u32, old: Option<&File>) -> io::Result<()> {
+    let directory = path.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new = directory.join(format!(".{name}.agent-{:08x}", fastrand::u32(..)));
+    let made = (|| {
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(text)?;
+        let (mode, owner) = match old.map(File::metadata).transpose()? {
+            Some(m) => (m.mode() & 0o7777, Some((m.uid(), m.gid()))),
+            None => (mode, None),
+        };
+        if let Some((uid, gid)) = owner {
+            fchown(&file, Some(uid), Some(gid))?;
+        }
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        File::open(directory)?.sync_all()
+    })();
+    if made.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    made
+}
 
 /// Puts the directory `new` at `at`, whatever is there. Where the filesystem can exchange the
 /// two (`renameat2(2)` with `RENAME_EXCHANGE`), nobody ever meets a missing `at`, and what

@@ -87,6 +87,17 @@ impl Database {
         groups
     }
 
+    /// Is there a group called `name`?
+    pub fn has_group(&self, name: &str) -> bool {
+        self.group.lines().any(|line| line.split(':').next() == Some(name))
+    }
+
+    /// Is there a group with the number `gid`?
+    pub fn has_gid(&self, gid: u32) -> bool {
+        let gid = gid.to_string();
+        self.group.lines().any(|line| line.split(':').nth(2) == Some(&gid))
+    }
+
     fn accounts(&self) -> impl Iterator<Item = Account> + '_ {
         self.passwd.lines().filter_map(|line| {
             let f: Vec<&str> = line.split(':').collect();

@@ -17,6 +17,7 @@ const MISSPELT: &[(&str, &str, &str)] = &[
     ("[bootstrap]", "git_http = true", "git_https"),
     ("[ec2]", "enabeld = true", "enabled"),
     ("[idle]", "timout = \"5m\"", "timeout"),
+    ("[guest]", "hostnam = true", "hostname"),
     ("[log]", "max_sise = 1", "max_size"),
 ];
 
@@ -55,7 +56,7 @@ fn an_unknown_section_is_an_error_and_the_nearest_is_offered() {
         Some((2, 2)),
         &[
             "unknown key `weather`",
-            "user, boot, init, step, volume, home, tools, health, bootstrap, ec2, idle, log",
+            "user, boot, init, step, volume, home, tools, health, bootstrap, ec2, idle, guest, log",
         ],
     );
 }

@@ -19,3 +19,4 @@ mod ebs;
 mod efs;
 mod foreign;
 mod repair;
+mod root_disk;

@@ -98,7 +98,10 @@ impl Sandbox {
     /// A machine rather than a container: /var/lib is on its disk.
     pub(crate) fn machine(self) -> Self {
         directory(self.dir.path(), "lib");
-        self
+        // Who is root here alone can change neither accounts nor the host's name.
+        ["MACHINE_ID", "HOSTNAME", "HOST_KEYS", "LOGIN", "ROOT_DISK"]
+            .iter()
+            .fold(self, |machine, duty| machine.variable(&format!("AGENT__GUEST__{duty}"), "false"))
     }
 
     /// What is in memory cannot be executed from.

@@ -16,7 +16,15 @@ use std::time::Duration;
 pub(crate) const BOOT: Duration = Duration::from_secs(240);
 
 /// The units as they are shipped.
-const UNITS: &[&str] = &["agent-boot.service", "agent-tags.service", "agent-complete.target"];
+const UNITS: &[&str] =
+    &["agent-boot.service", "agent-login.service", "agent-tags.service", "agent-complete.target"];
+
+/// The image of the tests is one machine's from the start; the guest duties have a test of their own.
+pub(crate) const NO_DUTIES: &str = "[guest]\nmachine_id = false\nhostname = false\nhost_keys = false\n\
+                                    login = false\nroot_disk = false\n";
+
+/// Where that is written.
+pub(crate) const DUTIES: &str = "/etc/agent/conf.d/10-guest.toml";
 
 /// What holds in every test: nothing is written to a real service, and nothing waits long.
 const CONFIG: &str = "[ec2]\nenabled = true\nrequest_deadline = \"10s\"\ndeadline = \"60s\"\n\
@@ -45,6 +53,7 @@ impl Instance {
             let text = fs::read(repository().join("systemd").join(unit)).unwrap();
             instance.machine.put(&format!("/etc/systemd/system/{unit}"), text, 0o644);
         }
+        instance.machine.put(DUTIES, NO_DUTIES, 0o644);
         instance.configure(more);
         instance.enable();
         instance
@@ -72,6 +81,7 @@ impl Instance {
         for unit in ["agent-boot.service", "agent-complete.target"] {
             self.machine.enable(unit, "multi-user.target");
         }
+        self.machine.enable("agent-login.service", "agent-boot.service");
     }
 
     /// Another configuration.

@@ -32,6 +32,7 @@ mod clean;
 mod cloud_init;
 mod failures;
 mod ground;
+mod guest_duties;
 mod idle;
 mod instance;
 mod life;

@@ -100,6 +100,10 @@ fn user(facts: &Facts) -> Result<Option<Credentials>, u8> {
             missing.join(" and "),
             facts.user.name
         ))),
+        Switch::Pending => Err(unavailable(&format_args!(
+            "the user {} is not there yet; `agent boot` makes it",
+            facts.user.name
+        ))),
         Switch::Unknown(who) => Err(unavailable(&format_args!(
             "the sandbox user {who} is not known here; correct [user]"
         ))),

@@ -274,6 +274,10 @@ fn is_ours(facts: &Facts, again: &str) -> Done {
     let user = &facts.user;
     match &facts.switch {
         Switch::Same => Ok(()),
+        Switch::Pending => {
+            let text = format!("the user {} is not there yet; `agent boot` makes it", user.name);
+            Err(Refusal(NO_PERMISSION, text))
+        }
         Switch::Unknown(name) => {
             let text = format!("the config names the user {name}, whom this machine doesn't know");
             Err(Refusal(NO_PERMISSION, text))

@@ -21,6 +21,8 @@ const USER_DATA: &str = "/latest/user-data";
 const INSTANCE_ID: &str = "/latest/meta-data/instance-id";
 const REGION: &str = "/latest/meta-data/placement/region";
 const DEVICES: &str = "/latest/meta-data/block-device-mapping/";
+const LOCAL_HOSTNAME: &str = "/latest/meta-data/local-hostname";
+const KEYS: &str = "/latest/meta-data/public-keys/";
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 
 /// A conversation with the service.
@@ -91,6 +93,31 @@ impl Session {
             }
         }
         Ok(devices)
+    }
+
+    /// The name of the instance's first address in its network; `None` where the network gives
+    /// names to nobody.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn local_hostname(&mut self) -> Result<Option<String>, ImdsError> {
+        Ok(self.optional(LOCAL_HOSTNAME, "a host name", shape::host_name)?.flatten())
+    }
+
+    /// The public keys of the launch; none where it was launched without a key pair.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn public_keys(&mut self) -> Result<Vec<String>, ImdsError> {
+        let listing = self.optional(KEYS, "a listing of keys", shape::key_numbers)?;
+        let mut keys = Vec::new();
+        for number in listing.unwrap_or_default() {
+            let path = format!("{KEYS}{number}/openssh-key");
+            keys.extend(
+                self.optional(&path, "a public key", shape::public_keys)?.unwrap_or_default(),
+            );
+        }
+        Ok(keys)
     }
 
     /// The credentials of the instance's role.

@@ -2,6 +2,8 @@
 //! of it goes on into a path, a host name or a request.
 
 use super::Credentials;
+use crate::config::guest::is_host_name;
+use crate::stub::public_key;
 use crate::sys::instance::is_ec2_id;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -42,6 +44,30 @@ pub(super) fn device_names(body: &[u8]) -> Option<Vec<String>> {
 pub(super) fn device(body: &[u8]) -> Option<String> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"/_-".contains(&b);
     word(body, 64, allowed)
+}
+
+/// A host name. A network with several domains has them behind it, separated by spaces (VPC user
+/// guide, "DHCP option sets"): the first is meant. One that gives no names answers with nothing.
+pub(super) fn host_name(body: &[u8]) -> Option<Option<String>> {
+    let Some(first) = text(body)?.split_ascii_whitespace().next() else { return Some(None) };
+    let name = first.trim_end_matches('.');
+    is_host_name(name).then(|| Some(name.to_owned()))
+}
+
+/// The numbers in the listing of the public keys, whose lines are `NUMBER=NAME`; each is asked
+/// for next.
+pub(super) fn key_numbers(body: &[u8]) -> Option<Vec<String>> {
+    let number = |line: &str| {
+        let (number, _) = line.split_once('=')?;
+        word(number.as_bytes(), 4, |b| b.is_ascii_digit())
+    };
+    text(body)?.lines().map(number).collect()
+}
+
+/// Public keys as OpenSSH writes them, a line each.
+pub(super) fn public_keys(body: &[u8]) -> Option<Vec<String>> {
+    let key = |line: &str| public_key::check(line).map(|()| line.trim().to_owned()).ok();
+    text(body)?.lines().filter(|line| !line.trim().is_empty()).map(key).collect()
 }
 
 /// The first role of the listing, as IAM allows names (`[\w+=,.@-]`, 64 at most); it
@@ -144,6 +170,23 @@ mod tests {
         }
         assert_eq!(device(b"/dev/sda1").as_deref(), Some("/dev/sda1"));
         assert_eq!(device(b"/dev/../etc x"), None);
+    }
+
+    #[test]
+    fn host_names_and_keys_have_the_shape_that_is_documented() {
+        let name = |body: &str| host_name(body.as_bytes());
+        assert_eq!(
+            name("ip-10-0-0-5.ec2.internal\n"),
+            Some(Some("ip-10-0-0-5.ec2.internal".into()))
+        );
+        assert_eq!(name("a.example.com. b.example.com"), Some(Some("a.example.com".into())));
+        assert_eq!(name(""), Some(None));
+        assert_eq!(name("<html>"), None);
+        assert_eq!(key_numbers(b"0=my key\n1=b\n").unwrap(), ["0", "1"]);
+        assert_eq!(key_numbers(b"").unwrap(), [""; 0]);
+        assert_eq!(key_numbers(b"../x=y"), None);
+        assert_eq!(key_numbers(b"0"), None);
+        assert_eq!(public_keys(b"<html>\n"), None);
     }
 
     #[test]

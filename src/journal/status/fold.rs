@@ -4,7 +4,7 @@ use super::super::event::{
     BootBegan, BootEnded, Epoch, Event, Outcome, PhaseEnded, PhaseResult, Problem, Record, Runner,
     StepEnded,
 };
-use super::{Boot, Phase, PhaseState, Script, State, Status, Step};
+use super::{Boot, Phase, PhaseState, Script, State, Status, Step, by_hand};
 use crate::plan::PhaseName;
 use jiff::Timestamp;
 
@@ -16,25 +16,54 @@ pub struct Observer<'a> {
     pub lives: &'a dyn Fn(&Runner) -> bool,
 }
 
-/// Folds the records of a journal, oldest first, to the status of its newest boot.
+/// Folds the records of a journal, oldest first, to the status of the newest whole boot, with
+/// what was run by hand since.
 pub fn fold(records: &[Record], observer: &Observer<'_>) -> Status {
-    let begun = |r: &Record| match &r.event {
-        Event::BootBegan(began) => Some((observer.this_life)(&began.runner.epoch)),
+    let beginnings = beginnings(records, observer);
+    let whole = beginnings.iter().rposition(|(_, began)| began.only.is_empty());
+    let mut status = match whole.and_then(|n| beginnings.get(n)) {
+        Some((from, _)) => section(records, *from, observer),
+        None if records.iter().any(|r| matches!(r.event, Event::BootBegan(_))) => {
+            Status::none("no boot has begun since this sandbox was started")
+        }
+        None => Status::none("no boot has begun here"),
+    };
+    let own = status.state;
+    for (from, began) in beginnings.iter().skip(whole.map_or(0, |n| n + 1)) {
+        let part = section(records, *from, observer);
+        status = by_hand::over(status, part, &began.only, own);
+    }
+    status
+}
+
+/// The status of the newest boot by itself: of what was run by hand, where that is the newest.
+pub fn newest(records: &[Record], observer: &Observer<'_>) -> Status {
+    match beginnings(records, observer).last() {
+        Some((from, _)) => section(records, *from, observer),
+        None => fold(records, observer),
+    }
+}
+
+/// Where boots of this life begin, oldest first.
+fn beginnings<'a>(records: &'a [Record], observer: &Observer<'_>) -> Vec<(usize, &'a BootBegan)> {
+    let ours = |(n, record): (usize, &'a Record)| match &record.event {
+        Event::BootBegan(began) if (observer.this_life)(&began.runner.epoch) => Some((n, began)),
         _ => None,
     };
-    let newest = records.iter().rposition(|r| begun(r) == Some(true));
-    let Some((head, rest)) = newest.and_then(|i| records.get(i..)?.split_first()) else {
-        let any = records.iter().any(|r| begun(r).is_some());
-        return Status::none(match any {
-            true => "no boot has begun since this sandbox was started",
-            false => "no boot has begun here",
-        });
+    records.iter().enumerate().filter_map(ours).collect()
+}
+
+/// The status of the boot that begins at `from`, by its own records.
+fn section(records: &[Record], from: usize, observer: &Observer<'_>) -> Status {
+    let Some((head, rest)) = records.get(from..).and_then(<[Record]>::split_first) else {
+        return Status::none("no boot has begun here");
     };
     let Event::BootBegan(began) = &head.event else {
         return Status::none("no boot has begun here");
     };
+    let begun = |r: &Record| matches!(r.event, Event::BootBegan(_));
     // What follows another beginning belongs to another life's boot.
-    let rest = rest.iter().take_while(|r| begun(r).is_none());
+    let rest = rest.iter().take_while(|r| !begun(r));
     let mut status = begin(began, head.at);
     let mut end = None;
     for record in rest {
@@ -58,7 +87,7 @@ pub fn fold(records: &[Record], observer: &Observer<'_>) -> Status {
                 }
             }
             Event::StepEnded(ended) => leave_step(&mut status, ended),
-            Event::InstanceCompleted { .. } => {}
+            Event::InstanceCompleted { .. } | Event::DutyBegan(_) | Event::DutyEnded(_) => {}
             Event::ScriptBegan(run) => status.script = Some(Script { run: run.clone(), end: None }),
             Event::ScriptEnded { run, end } => {
                 status.script = Some(Script { run: run.clone(), end: Some(*end) });
@@ -164,13 +193,21 @@ fn finish(status: &mut Status, ended: &BootEnded, at: Timestamp) {
     close_all(status);
     status.phase = ended.phase;
     status.interrupted.clone_from(&ended.interrupted);
-    let (state, summary) = match ended.outcome {
-        Outcome::Complete => (State::Complete, "complete".to_owned()),
-        Outcome::Degraded => (State::Degraded, format!("degraded: {}", first_problem(status))),
-        Outcome::Failed => (State::Failed, failure(status)),
+    status.state = match ended.outcome {
+        Outcome::Complete => State::Complete,
+        Outcome::Degraded => State::Degraded,
+        Outcome::Failed => State::Failed,
     };
-    status.state = state;
-    status.summary = summary;
+    status.summary = summary_of(status);
+}
+
+/// The summary of a boot that has ended.
+pub(super) fn summary_of(status: &Status) -> String {
+    match status.state {
+        State::Degraded => format!("degraded: {}", first_problem(status)),
+        State::Failed => failure(status),
+        _ => "complete".to_owned(),
+    }
 }
 
 fn failure(status: &Status) -> String {
@@ -182,7 +219,7 @@ fn failure(status: &Status) -> String {
 }
 
 /// The name that a failure is filed under: what its deciding problem says, else the phase's own.
-fn failure_phase(status: &Status) -> Option<String> {
+pub(super) fn failure_phase(status: &Status) -> Option<String> {
     if status.state != State::Failed {
         return None;
     }
@@ -259,7 +296,28 @@ mod tests {
             agent: "0".into(),
             phases: vec![PhaseName::Volume, PhaseName::Tools],
             logs: "/logs".into(),
+            only: vec![],
         })
+    }
+
+    fn by_hand(phase: PhaseName, result: PhaseResult, outcome: Outcome) -> Vec<Event> {
+        let Event::BootBegan(began) = began() else { unreachable!() };
+        let problem = (result == PhaseResult::Failed).then(|| Problem::new("p", "it is bad", "x"));
+        let end = PhaseEnded {
+            phase,
+            result,
+            elapsed_ms: 1,
+            problems: problem.into_iter().collect(),
+            notes: vec![],
+            tools: vec![],
+        };
+        let decided = (outcome != Outcome::Complete).then_some(phase);
+        vec![
+            Event::BootBegan(BootBegan { boot: "hand".into(), only: vec![phase], ..began }),
+            Event::PhaseBegan { phase },
+            Event::PhaseEnded(end),
+            ended(outcome, decided),
+        ]
     }
 
     fn ended(outcome: Outcome, phase: Option<PhaseName>) -> Event {
@@ -285,6 +343,43 @@ mod tests {
         assert_eq!(fold_events(vec![end()], true, 1).state, State::None);
         let cut = fold_events(vec![began(), end(), began()], false, 1);
         assert_eq!(cut.state, State::Failed, "the newest boot counts");
+    }
+
+    #[test]
+    fn phases_by_hand_change_what_they_are_and_never_make_a_failed_boot_complete() {
+        let whole = |outcome, phase| vec![began(), ended(outcome, phase)];
+        let good = || by_hand(PhaseName::Volume, PhaseResult::Ok, Outcome::Complete);
+        let bad = || by_hand(PhaseName::Volume, PhaseResult::Failed, Outcome::Failed);
+        let fold_all = |parts: Vec<Vec<Event>>| fold_events(parts.concat(), false, 1);
+        let complete = fold_all(vec![whole(Outcome::Complete, None), good()]);
+        assert_eq!((complete.state, complete.boot.unwrap().id.as_str()), (State::Complete, "b"));
+        assert!(complete.phases[0].notes[0].starts_with("run by hand"), "{:?}", complete.phases);
+        let failed = fold_all(vec![whole(Outcome::Complete, None), bad()]);
+        assert_eq!(failed.summary, "failed: volume: it is bad");
+        assert_eq!(failed.failure_phase.as_deref(), Some("volume"));
+        let mended = fold_all(vec![whole(Outcome::Complete, None), bad(), good()]);
+        assert_eq!(mended.state, State::Complete);
+        let still = fold_all(vec![whole(Outcome::Failed, Some(PhaseName::Volume)), good()]);
+        assert_eq!((still.state, still.phase), (State::Failed, Some(PhaseName::Volume)));
+        assert!(still.summary.contains("by hand since"), "{}", still.summary);
+        assert_eq!(fold_all(vec![good()]).state, State::None, "that was no boot");
+        assert_eq!(fold_all(vec![good(), whole(Outcome::Complete, None)]).state, State::Complete);
+    }
+
+    #[test]
+    fn a_phase_by_hand_that_runs_is_running_and_one_that_was_lost_is_a_failure() {
+        let events = || {
+            let mut hand = by_hand(PhaseName::Volume, PhaseResult::Ok, Outcome::Complete);
+            hand.truncate(2);
+            [vec![began(), ended(Outcome::Complete, None)], hand].concat()
+        };
+        let running = fold_events(events(), true, 1);
+        assert_eq!(
+            (running.state, running.summary.as_str()),
+            (State::Running, "running: volume, by hand")
+        );
+        let lost = fold_events(events(), false, 1);
+        assert_eq!((lost.state, lost.phase), (State::Failed, Some(PhaseName::Volume)));
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub(super) async fn run(step: &Step, ledger: Option<&Ledger>, cx: &Context<'_>) 
     let mut notes = Vec::new();
     if let Some(ledger) = ledger {
         match past_step(&ledger.records, &run) {
+            PastStep::Ended(end, _) if end.good() && cx.repeats() => {
+                notes.push("repeating because it was asked for".into());
+            }
             PastStep::Ended(end, at) if end.good() => {
                 let at = at.strftime("%F %T UTC");
                 notes.push(format!("already ran on this instance, at {at}; not repeated"));

@@ -79,6 +79,11 @@ pub(super) fn look(device: &File, size: u64) -> io::Result<Seen> {
     Ok(Seen { size, filesystem, first_byte })
 }
 
+/// Is it ext (else XFS), and how many bytes has it? `head` is the first 4 KiB of a device.
+pub(in crate::phases) fn filesystem(head: &[u8]) -> Option<(bool, u64)> {
+    ext(head).or_else(|| xfs(head)).map(|found| (found.ext, found.size))
+}
+
 /// The superblock of ext2, ext3 and ext4 at byte 1024 (kernel documentation, "ext4 data
 /// structures and algorithms").
 fn ext(head: &[u8]) -> Option<Filesystem> {

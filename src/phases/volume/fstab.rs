@@ -7,10 +7,9 @@
 //! file would keep the machine from booting.
 
 use crate::plan::Entry;
+use crate::sys::replace;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::io;
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "/etc/fstab";
@@ -36,7 +35,7 @@ pub(super) enum Change {
 
 /// Does this machine's file mount anything at `target`?
 pub(super) fn names(target: &Path) -> bool {
-    let text = read(Path::new(FILE)).map(|(_, text)| text).unwrap_or_default();
+    let text = replace::read(Path::new(FILE), LONGEST).map(|(_, text)| text).unwrap_or_default();
     let mut lines = text.split(|b| *b == b'\n').filter_map(fields);
     lines.any(|(_, at)| same_place(&at, target))
 }
@@ -51,7 +50,7 @@ fn ensure_in(path: &Path, entry: &Entry) -> Change {
 }
 
 fn change(path: &Path, entry: &Entry) -> io::Result<Change> {
-    let (old, text) = match read(path) {
+    let (old, text) = match replace::read(path, LONGEST) {
         Ok((file, text)) => (Some(file), text),
         Err(e) if e.kind() == io::ErrorKind::NotFound => (None, Vec::new()),
         Err(e) => return Err(e),
@@ -59,23 +58,10 @@ fn change(path: &Path, entry: &Entry) -> io::Result<Change> {
     match edit(&text, entry) {
         Edit::Same => Ok(Change::None),
         Edit::Foreign(source) => Ok(Change::Foreign(source)),
-        Edit::New(text) => replace(path, &text, old.as_ref()).map(|()| Change::Written),
+        Edit::New(text) => {
+            replace::file(path, &text, 0o644, old.as_ref()).map(|()| Change::Written)
+        }
     }
-}
-
-/// No link is followed: what it leads to is another program's to keep.
-fn read(path: &Path) -> io::Result<(File, Vec<u8>)> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut text = Vec::new();
-    (&file).take(LONGEST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LONGEST {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
-    Ok((file, text))
 }
 
 /// `text` without the lines that the agent wrote: an image's file, which must not name one
@@ -170,36 +156,13 @@ fn unescape(field: &str) -> String {
     out + rest
 }
 
-/// Writes beside the file, then puts it in its place: permissions and owner stay.
-fn replace(path: &Path, text: &[u8], old: Option<&File>) -> io::Result<()> {
-    let directory = path.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new = directory.join(format!(".{name}.agent-{:08x}", fastrand::u32(..)));
-    let made = (|| {
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(text)?;
-        let (mode, owner) = match old.map(File::metadata).transpose()? {
-            Some(m) => (m.mode() & 0o7777, Some((m.uid(), m.gid()))),
-            None => (0o644, None),
-        };
-        if let Some((uid, gid)) = owner {
-            fchown(&file, Some(uid), Some(gid))?;
-        }
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        File::open(directory)?.sync_all()
-    })();
-    if made.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    made
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plan::disk_entry;
+    use std::fs::{self, File};
+    use std::io::Write;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     const OTHERS: &str = "# /etc/fstab: static file system information.\n#\nUUID=aaaa\t/ \text4   errors=remount-ro 0 1\n\n  /swap none swap sw 0 0";
 

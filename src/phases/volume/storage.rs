@@ -1,18 +1,18 @@
 //! What a machine does to get a volume to its mount point, and what both kinds share: the
 //! questions that root's helper answers, and the programs that are run.
 //!
-//! Whatever touches a device or a file system happens in a child with a deadline. Programs
-//! are root's own, found in [`PLACES`] alone, and get an environment of two variables.
+//! Whatever touches a device or a file system happens in a child with a deadline.
 
 use super::content::{self, Seen};
 use super::find::{Disk, Machine};
 use super::fstab::{self, Change};
 use super::{Request, check, no_answer};
 use crate::config::Volume;
-use crate::engine::command::{self, End, Identity, Invocation, Log};
+use crate::engine::command::End;
 use crate::engine::{Context, HelperError, excerpt};
 use crate::journal::Problem;
-use crate::plan::{Entry, Environment};
+use crate::phases::roots;
+use crate::plan::Entry;
 use crate::sys::beneath::Dir;
 use crate::sys::mounts::{self, Mount};
 use crate::sys::{Kernel, Linux, files, signals, trusted};
@@ -24,9 +24,6 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-
-/// Where programs are looked for; nobody but root can write there.
-const PLACES: &[&str] = &["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// What may be answered without waiting for a device or a server.
 const QUICK: Duration = Duration::from_secs(20);
@@ -200,29 +197,19 @@ impl<'a, 'b> Root<'a, 'b> {
         }
     }
 
-    /// Runs a program as root, with what it says in memory: a file that the user can write
-    /// would let the user answer in its place.
+    /// Runs a program as root.
     pub(super) async fn execute(&mut self, argv: &[String]) -> Result<(End, String), Problem> {
         let name = argv.first().map_or("", String::as_str);
-        let Some(program) = program(name) else { return Err(absent(name)) };
-        let variables = [("PATH", PLACES.join(":")), ("LC_ALL", "C".into())];
-        let environment = Environment {
-            set: variables.map(|(n, v)| (n.to_owned(), v)).into(),
-            ..Environment::default()
-        };
-        let what = Invocation {
-            argv: std::iter::once(program.into_os_string())
-                .chain(argv.iter().skip(1).map(Into::into))
-                .collect(),
-            cwd: "/".into(),
-            environment: &environment,
-            identity: Identity::Agent,
-        };
-        let mut log = Log::in_memory(self.log_path.clone()).map_err(|e| no_log(&e))?;
-        let end = command::run_until(self.limit, &what, &mut log, self.cx).await;
-        let output = log.output();
-        let _ =
-            writeln!(self.log, "agent: {}: {}\n{}", argv.join(" "), word(&end), output.trim_end());
+        let Some(program) = roots::program(name) else { return Err(absent(name)) };
+        let ran = roots::execute(program, argv, &self.log_path, self.limit, self.cx).await;
+        let (end, output) = ran.map_err(|e| no_log(&e))?;
+        let _ = writeln!(
+            self.log,
+            "agent: {}: {}\n{}",
+            argv.join(" "),
+            roots::word(&end),
+            output.trim_end()
+        );
         Ok((end, output))
     }
 
@@ -290,29 +277,13 @@ impl<'a, 'b> Root<'a, 'b> {
     }
 }
 
-/// The program's file.
-fn program(name: &str) -> Option<PathBuf> {
-    PLACES.iter().map(|place| Path::new(place).join(name)).find(|path| path.is_file())
-}
-
 /// Is a program there that another one starts?
 pub(super) fn there(name: &str) -> bool {
-    program(name).is_some()
+    roots::there(name)
 }
 
 pub(super) fn absent(name: &str) -> Problem {
-    let package = match name {
-        "mount.nfs4" => "nfs-common (nfs-utils on Fedora and Amazon Linux)",
-        "e2fsck" | "mkfs.ext4" | "resize2fs" => "e2fsprogs",
-        "xfs_growfs" => "xfsprogs",
-        "mount" => "mount",
-        _ => "util-linux",
-    };
-    Problem::new(
-        "storage-program-absent",
-        format!("{name} is not on this machine (looked for in {})", PLACES.join(", ")),
-        format!("install {package} in the machine's image"),
-    )
+    roots::absent("storage-program-absent", name)
 }
 
 fn no_log(e: &std::io::Error) -> Problem {
@@ -323,27 +294,10 @@ fn no_log(e: &std::io::Error) -> Problem {
     )
 }
 
-fn word(end: &End) -> String {
-    match end {
-        End::Exited(status) => format!("status {status}"),
-        End::Signaled(signal) => signals::name(*signal),
-        End::Deadline => "ended at its deadline".into(),
-        End::Cancelled => "cut off by a request to stop".into(),
-        End::NotStarted(e) => format!("not started: {e}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn programs_are_found_in_roots_places_alone() {
-        assert!(there("mount"));
-        assert!(!there("no-such-program"));
-        assert!(absent("mount.nfs4").next.contains("nfs-common"));
-    }
 
     #[test]
     fn a_way_that_somebody_else_can_change_is_none() {

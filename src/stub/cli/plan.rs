@@ -109,6 +109,8 @@ fn assumed(config: &Config, user: &str, note: &str, payload: Payload) -> Facts {
         places: crate::tools::places::Places::of(&home, |_| None),
         user_manifest: true,
         payload,
+        told: Default::default(),
+        cloud_init: false,
         machine: None,
         user_data_file: None,
         found: Default::default(),
