@@ -3,7 +3,8 @@
 
 use super::step::{self, CommandLine, Group, Label, RunAt, StepUser, Written};
 use super::value::{
-    BaselineMode, Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode,
+    BaselineMode, Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, ScriptUser, Span,
+    ToolsMode,
 };
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -258,6 +259,8 @@ table! {
         file: PathBuf,
         /// Is it well when `file` is missing?
         optional: bool,
+        /// Who runs it.
+        user: ScriptUser,
         /// Whether a script that ended badly is tried again.
         retry: Retry,
         /// Deadline of the script.
@@ -290,6 +293,14 @@ table! {
         api_deadline: Span,
         /// Deadline of writing all tags, all attempts included.
         tags_deadline: Span,
+    }
+}
+
+table! {
+    /// `[user_data]`: what the user-data of a machine asks of root.
+    UserDataLayer {
+        /// Deadline of all of it.
+        deadline: Span,
     }
 }
 
@@ -334,6 +345,9 @@ pub struct Layer {
     /// `[bootstrap]`.
     #[serde(default)]
     pub bootstrap: BootstrapLayer,
+    /// `[user_data]`.
+    #[serde(default)]
+    pub user_data: UserDataLayer,
     /// `[ec2]`.
     #[serde(default)]
     pub ec2: Ec2Layer,
@@ -356,6 +370,7 @@ impl Layer {
             tools: self.tools.over(lower.tools),
             health: self.health.over(lower.health),
             bootstrap: self.bootstrap.over(lower.bootstrap),
+            user_data: self.user_data.over(lower.user_data),
             ec2: self.ec2.over(lower.ec2),
             log: self.log.over(lower.log),
         }

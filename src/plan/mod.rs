@@ -11,14 +11,18 @@ mod machine;
 mod resolve;
 mod storage;
 mod text;
+mod user_data;
 
 pub use facts::{Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch};
 pub use machine::{HealthWork, Step, stages};
 pub use resolve::{image_path, resolve, user_variables};
 pub use storage::{DEVICE, EbsWork, EfsWork, Entry, Storage, VolumeWork, disk_entry};
+pub use user_data::{
+    Asked, FileWork, PartWork, UserDataState, UserDataWork, definition_of_files, payload_state,
+};
 
 use crate::config::Home;
-use crate::config::value::{BaselineMode, OnBootFailure, OnFailure, Retry, Span};
+use crate::config::value::{BaselineMode, OnBootFailure, OnFailure, Retry, ScriptUser, Span};
 use crate::journal::Problem;
 use crate::tools::places::Places;
 use serde::{Deserialize, Serialize};
@@ -36,6 +40,8 @@ pub enum PhaseName {
     Config,
     /// The instance metadata: which machine this is, and its user-data.
     Metadata,
+    /// What the user-data asks of root.
+    UserData,
     /// The operator's provisioning steps.
     Provision,
     /// Mount points.
@@ -54,6 +60,7 @@ impl PhaseName {
         match self {
             Self::Config => "config",
             Self::Metadata => "metadata",
+            Self::UserData => "user-data",
             Self::Provision => "provision",
             Self::Volume => "volume",
             Self::Tools => "tools",
@@ -122,6 +129,8 @@ pub enum Work {
     },
     /// The instance metadata is read; with it the rest of the plan is made again.
     Metadata(MetadataWork),
+    /// Boothooks, files, packages and commands of the user-data.
+    UserData(Box<UserDataWork>),
     /// The operator's steps are run.
     Provision {
         /// In order.
@@ -195,6 +204,11 @@ pub struct ScriptWork {
     pub bytes: usize,
     /// SHA-256 in hexadecimal.
     pub sha256: String,
+    /// Each of several, in order; empty where there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartWork>,
+    /// Who runs it.
+    pub user: ScriptUser,
     /// Whether one that ended badly is tried again.
     pub retry: Retry,
     /// Run it whatever the ledger says (`--again`).

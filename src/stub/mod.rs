@@ -10,8 +10,10 @@ mod home;
 mod parameters;
 pub mod payload;
 mod render;
+pub mod shebang;
 mod shell;
 mod template;
+pub mod told;
 pub mod user_data;
 
 pub use budget::{Budget, Encoding, LIMIT, ScriptSizes};
