@@ -241,7 +241,7 @@ mod tests {
         let Value::Map(all) = root.value else { panic!() };
         let lines: Vec<(&str, usize, usize)> =
             all.iter().map(|(k, n)| (k.name.as_str(), k.line, n.line)).collect();
-        assert_eq!(lines, [("a", 2, 2), ("b", 3, 4), ("c", 7, 7)]);
+        assert_eq!(lines, [("a", 2, 2), ("b", 3, 4), ("c", 7, 8)]);
         let Value::List(b) = &all[1].1.value else { panic!() };
         let Value::List(inner) = &b[1].value else { panic!() };
         assert_eq!((b[1].line, inner[1].line), (5, 6));
