@@ -227,7 +227,8 @@ fn script(config: &Config, facts: &Facts, again: bool) -> Work {
         problem: Problem::new(code, message, next),
     };
     match &facts.payload.state {
-        PayloadState::Absent => Work::NoScript { again },
+        // What is asked for may be the commands of cloud-config.
+        PayloadState::Absent => Work::NoScript { again: again && !facts.user_data.has_commands() },
         // Never run so: once the user-data is read, the plan is made again.
         PayloadState::Unread => refuse(
             "user-data-unread",

@@ -82,6 +82,13 @@ pub struct UserDataWork {
     pub environment: Environment,
 }
 
+impl UserDataState {
+    /// Are there commands (`runcmd`)?
+    pub fn has_commands(&self) -> bool {
+        matches!(self, Self::Asks(asked) if asked.commands > 0)
+    }
+}
+
 impl From<&Part> for PartWork {
     fn from(part: &Part) -> Self {
         Self {

@@ -103,6 +103,10 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, UserDataError> {
         return parts::message(&text);
     }
     match formats::by_beginning(&text) {
+        // A stub of which the very beginning is left.
+        Some(Format::Script) if [SHEBANG, MARKER].concat().as_bytes().starts_with(&text) => {
+            Err(UserDataError::Truncated)
+        }
         Some(Format::Script) => program(&text),
         Some(Format::Refused(refusal)) => Err(UserDataError::Faults(vec![parts::refused(refusal)])),
         Some(format) => parts::alone(&text, format),
@@ -119,10 +123,6 @@ fn program(text: &[u8]) -> Result<Parsed, UserDataError> {
     }
     if is_displaced(text) {
         return Err(UserDataError::Marker);
-    }
-    // A stub of which the very beginning is left.
-    if [SHEBANG, MARKER].concat().as_bytes().starts_with(text) {
-        return Err(UserDataError::Truncated);
     }
     let found = assignments(text);
     let parameters = found.iter().filter(|a| is_parameter(a.name)).count();
