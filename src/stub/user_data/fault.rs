@@ -53,15 +53,22 @@ impl Fault {
         Self { line: Some(line), ..self }
     }
 
-    /// About this key.
+    /// About this key, if it looks like one.
     pub(super) fn key(self, key: impl Into<String>) -> Self {
-        Self { key: Some(key.into()), ..self }
+        Self { key: Some(key.into()).filter(|key| is_like_a_key(key)), ..self }
     }
 
     /// In this part.
     pub(super) fn within(self, part: Option<&Label>) -> Self {
         Self { part: part.cloned().or(self.part), ..self }
     }
+}
+
+/// Has a name no more than a key has? Where YAML goes wrong, what is taken for a key may be a part
+/// of a script.
+pub(super) fn is_like_a_key(name: &str) -> bool {
+    (1..=60).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }
 
 impl fmt::Display for Fault {

@@ -5,13 +5,18 @@ use super::super::payload::Script;
 use super::super::shebang;
 use super::super::told::{Label, Part, Scripts};
 use super::cloud_config::{self, Said};
-use super::fault::{Fault, INVALID, UNSUPPORTED};
+use super::fault::{DAMAGED, Fault, INVALID, UNSUPPORTED};
 use super::formats::{self, Format, Refusal};
 use super::{Kind, Parsed, UserDataError, mime, program};
 
 /// Reads a MIME message.
 pub(super) fn message(text: &[u8]) -> Result<Parsed, UserDataError> {
     let leaves = mime::leaves(text).map_err(UserDataError::Faults)?;
+    if leaves.iter().all(|leaf| leaf.bytes.trim_ascii().is_empty()) {
+        let next = "send what it shall hold; a blank line stands between headers and content";
+        let fault = Fault::new(DAMAGED, "the MIME message holds nothing", next);
+        return Err(UserDataError::Faults(vec![fault]));
+    }
     let mut whole = Whole::new(Kind::Multipart { parts: leaves.len() });
     for leaf in leaves {
         whole.leaf(leaf);

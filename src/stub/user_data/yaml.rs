@@ -4,7 +4,7 @@
 //! takes the last one silently), aliases, and a second document. Values stay the text that was
 //! written; whether `yes` is a truth or a word is for the key to say.
 
-use super::fault::{DAMAGED, Fault, INVALID, TOO_LARGE, UNSUPPORTED};
+use super::fault::{DAMAGED, Fault, INVALID, TOO_LARGE, UNSUPPORTED, is_like_a_key};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use std::borrow::Cow;
 
@@ -215,13 +215,9 @@ fn no_text(line: usize) -> Fault {
     Fault::new(INVALID, "the name of an entry is no text", "write `name: value`").at(line)
 }
 
-/// A key as it is quoted: no more of it than a key has. Where YAML goes wrong, what is taken for
-/// a key may be a part of a script.
+/// A key as it is quoted.
 pub(super) fn shown(name: &str) -> String {
-    let like_a_key = !name.is_empty()
-        && name.len() <= 40
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-    if like_a_key { format!("`{name}`") } else { "this key".into() }
+    if is_like_a_key(name) { format!("`{name}`") } else { "this key".into() }
 }
 
 #[cfg(test)]
