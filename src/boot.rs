@@ -15,9 +15,10 @@ use crate::journal::event::{BootBegan, BootEnded, Event, Record};
 use crate::journal::place::{self, Base};
 use crate::journal::{Problem, State, file, status};
 use crate::observe;
-use crate::phases::bootstrap;
+use crate::phases::scratch;
 use crate::plan::{self, Facts, Phase, PhaseName, Plan, Switch, Work};
-use crate::stub::payload::{self, Script};
+use crate::stub::payload;
+use crate::stub::told::Scripts;
 use crate::survey;
 use crate::sys::{environ, files, notify, privilege, spawn};
 use nix::unistd::geteuid;
@@ -102,7 +103,7 @@ pub fn run(request: &Request) -> Ended {
     if let Err(e) = closed {
         warn!("this process cannot be closed to others: {e}");
     }
-    let (mut facts, script) = survey::survey(&config, payload.as_deref());
+    let (mut facts, scripts) = survey::survey(&config, payload.as_deref());
     let bases = place::bases(&facts.user.home, (facts.user.uid, facts.user.gid));
     stay(&mut facts, &config, &bases);
     facts.user_data_file = request.user_data.as_ref().map(|file| file.display().to_string());
@@ -129,7 +130,7 @@ pub fn run(request: &Request) -> Ended {
         tell_init(request, &Handoff::Reason(reason.into()));
         return Ended::Busy;
     }
-    let given = Given { script, user_data };
+    let given = Given { scripts, user_data };
     let state = locked(request, &config, &facts, &plan, given, &bases);
     drop(lock);
     if config.ec2.enabled && config.ec2.tags && !request.no_tags && !request.from_init {
@@ -201,7 +202,7 @@ fn joined(request: &Request, within: Duration) -> Option<State> {
 
 /// What may hold secrets, and so stands in nothing that is printed.
 struct Given {
-    script: Option<Script>,
+    scripts: Scripts,
     user_data: Option<Vec<u8>>,
 }
 
@@ -295,10 +296,10 @@ fn locked(
     let ended = runtime.block_on(async {
         let cancel =
             Cancel::on_signals().map_err(|e| format!("signals cannot be received: {e}"))?;
-        let Given { script, user_data } = given;
+        let Given { scripts, user_data } = given;
         let line = Line { open: request.from_init };
         let only = request.only.clone();
-        let held = Held { place, cancel, script, user_data, line, only, repeat: request.again };
+        let held = Held { place, cancel, scripts, user_data, line, only, repeat: request.again };
         let mut cx = Context::new(config, facts.clone(), plan.clone(), again(request), held);
         let ended = engine::run(&mut cx).await.map_err(|e| {
             let journal = journal.display();
@@ -449,5 +450,5 @@ impl Stand {
 fn sweep(home: &Path, state: &Path) {
     let instance = state.file_name().unwrap_or_default();
     let at_home = home.join(".local/state/agent").join(instance);
-    bootstrap::sweep(&[state, &at_home]);
+    scratch::sweep(&[state, &at_home]);
 }

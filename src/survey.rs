@@ -4,13 +4,14 @@ pub mod guest;
 mod machine;
 mod user;
 
-pub use machine::take_in;
+pub use machine::{Told, take_in};
 pub use user::{Who, groups_of, sandbox_user};
 
 use crate::config::Config;
 use crate::plan::{Facts, Instance, Payload, PayloadState, SandboxUser, Switch};
 use crate::stub::Parameters;
 use crate::stub::payload::{self, Script};
+use crate::stub::told::Scripts;
 use crate::sys::privilege::{self, Need};
 use crate::sys::{files, instance, trusted};
 use crate::tools::places::Places;
@@ -24,9 +25,9 @@ use std::path::{Path, PathBuf};
 /// container engines set).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Looks at the machine. `payload` is the text of the payload variable. The script is
+/// Looks at the machine. `payload` is the text of the payload variable. The script (at most one) is
 /// returned beside the facts, so that it stands in nothing that is printed.
-pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>) {
+pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Scripts) {
     let Who { user, unknown, pending, notes } = sandbox_user(config);
     let image_path = variable("PATH").unwrap_or_else(|| DEFAULT_PATH.to_owned());
     let places = Places::of(&user.home, absolute);
@@ -42,6 +43,7 @@ pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>
         told: Default::default(),
         cloud_init: config.ec2.enabled && guest::cloud_init(Path::new("/")),
         machine: None,
+        user_data: Default::default(),
         user_data_file: None,
         found: policy::inherited(
             config.tools.backends.as_deref(),
@@ -52,7 +54,7 @@ pub fn survey(config: &Config, payload: Option<&[u8]>) -> (Facts, Option<Script>
         user,
         notes,
     };
-    (facts, script)
+    (facts, script.into())
 }
 
 /// Looks again whose sandbox it is: the phase `login` has made the user.
@@ -155,7 +157,9 @@ fn find_script(
 
 fn found(source: String, script: Option<Script>) -> (Payload, Option<Script>) {
     let state = match &script {
-        Some(s) => PayloadState::Script { bytes: s.bytes().len(), sha256: s.sha256() },
+        Some(s) => {
+            PayloadState::Script { bytes: s.bytes().len(), sha256: s.sha256(), parts: Vec::new() }
+        }
         None => PayloadState::Absent,
     };
     (Payload { source, state }, script)

@@ -4,7 +4,7 @@ use super::{sources, sweep};
 use crate::config;
 use crate::journal::event::{BootEnded, Event, Outcome, PhaseEnded, PhaseResult, Record};
 use crate::journal::{Problem, State, file, place, status};
-use crate::phases::bootstrap;
+use crate::phases::scratch;
 use crate::plan::PhaseName;
 use crate::survey;
 use crate::sys::process;
@@ -20,7 +20,7 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
     let bases = place::bases(&user.home, (user.uid, user.gid));
     let instance = survey::instance(&config).id;
     let Some(found) = place::find_journal(&bases, &instance, &file::is_this_life).found else {
-        return bootstrap::sweep(&[]);
+        return scratch::sweep(&[]);
     };
     sweep(&user.home, found.path.parent().unwrap_or(&found.path));
     let observer = status::Observer {

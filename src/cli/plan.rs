@@ -19,13 +19,14 @@ const PATIENCE: Span = Span::seconds(4);
 fn read_metadata(config: &Config, facts: &mut Facts) {
     let deadline = if config.ec2.deadline < PATIENCE { config.ec2.deadline } else { PATIENCE };
     let settings = Settings { deadline, ..metadata::settings(config) };
-    let read = imds::collect(&settings).map_err(|e| e.problem());
-    let read = read.and_then(|found| survey::take_in(facts, config, found, None).1);
-    if let Err(problem) = read {
-        facts.notes.push(format!(
+    match imds::collect(&settings).map_err(|e| e.problem()) {
+        Ok(found) => {
+            let _ = survey::take_in(facts, config, found, None);
+        }
+        Err(problem) => facts.notes.push(format!(
             "the instance metadata is not in this plan: {}; next: {}",
             problem.message, problem.next
-        ));
+        )),
     }
 }
 

@@ -5,7 +5,8 @@ use super::guest::GuestLayer;
 use super::idle::StopBy;
 use super::step::{self, CommandLine, Group, Label, RunAt, StepUser, Written};
 use super::value::{
-    BaselineMode, Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span, ToolsMode,
+    BaselineMode, Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, ScriptUser, Span,
+    ToolsMode,
 };
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -262,6 +263,8 @@ table! {
         file: PathBuf,
         /// Is it well when `file` is missing?
         optional: bool,
+        /// Who runs it.
+        user: ScriptUser,
         /// Whether a script that ended badly is tried again.
         retry: Retry,
         /// Deadline of the script.
@@ -316,6 +319,14 @@ table! {
 }
 
 table! {
+    /// `[user_data]`: what the user-data of a machine asks of root.
+    UserDataLayer {
+        /// Deadline of all of it.
+        deadline: Span,
+    }
+}
+
+table! {
     /// `[log]`: what is written to standard error and to the log files.
     LogLayer {
         /// Form of the lines.
@@ -356,6 +367,9 @@ pub struct Layer {
     /// `[bootstrap]`.
     #[serde(default)]
     pub bootstrap: BootstrapLayer,
+    /// `[user_data]`.
+    #[serde(default)]
+    pub user_data: UserDataLayer,
     /// `[ec2]`.
     #[serde(default)]
     pub ec2: Ec2Layer,
@@ -384,6 +398,7 @@ impl Layer {
             tools: self.tools.over(lower.tools),
             health: self.health.over(lower.health),
             bootstrap: self.bootstrap.over(lower.bootstrap),
+            user_data: self.user_data.over(lower.user_data),
             ec2: self.ec2.over(lower.ec2),
             idle: self.idle.over(lower.idle),
             guest: self.guest.over(lower.guest),

@@ -18,6 +18,7 @@ mod resolved;
 mod sources;
 mod step;
 mod storage;
+mod user_data;
 pub mod value;
 
 pub use error::ConfigError;
@@ -31,3 +32,4 @@ pub use resolved::{
 pub use sources::{LoadError, Sources, check_text, load};
 pub use step::{CommandLine, RunAt, Step, StepUser};
 pub use storage::{Ebs, Efs, Home, is_device, is_file_system};
+pub use user_data::UserData;

@@ -8,9 +8,10 @@ use super::idle::{self, Idle};
 use super::layer::{Layer, MountLayer, VolumeLayer};
 use super::step::{self, Step};
 use super::storage::{self, Ebs, Efs, Home};
+use super::user_data::UserData;
 use super::value::{
-    self, BaselineMode, Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, Span,
-    ToolsMode,
+    self, BaselineMode, Bytes, LogFormat, LogLevel, OnBootFailure, OnFailure, Retry, ScriptUser,
+    Span, ToolsMode,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +38,8 @@ pub struct Config {
     pub health: Health,
     /// The user's script.
     pub bootstrap: Bootstrap,
+    /// What the user-data of a machine asks of root.
+    pub user_data: UserData,
     /// The instance metadata, and the tags.
     pub ec2: Ec2,
     /// When an unused machine stops itself.
@@ -175,6 +178,8 @@ pub struct Bootstrap {
     pub file: Option<PathBuf>,
     /// Is it well when the file is missing?
     pub optional: bool,
+    /// Who runs it.
+    pub user: ScriptUser,
     /// Whether a bad end is tried again.
     pub retry: Retry,
     /// Deadline of the script.
@@ -249,12 +254,14 @@ impl Default for Config {
             bootstrap: Bootstrap {
                 file: None,
                 optional: false,
+                user: ScriptUser::Sandbox,
                 retry: Retry::Never,
                 deadline: Span::seconds(30 * 60),
                 instance: None,
                 environment: BTreeMap::new(),
                 git_https: true,
             },
+            user_data: UserData::default(),
             ec2: Ec2 {
                 enabled: false,
                 // The IPv6 address answers on Nitro instances in subnets that have IPv6.
@@ -305,21 +312,8 @@ fn default_volume(target: &Path) -> Volume {
 /// A contradiction, named with the key to change.
 pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     let mut c = Config::default();
-    let Layer {
-        user,
-        boot,
-        init,
-        step,
-        volume,
-        home,
-        tools,
-        health,
-        bootstrap,
-        ec2,
-        idle,
-        guest,
-        log,
-    } = layer;
+    let Layer { user, boot, init, step, volume, home, tools, health, bootstrap, .. } = layer;
+    let Layer { user_data, ec2, idle, guest, log, .. } = layer;
     c.user = User { name: user.name, uid: user.uid, gid: user.gid, home: user.home };
     set(&mut c.boot.on_failure, boot.on_failure);
     set(&mut c.boot.deadline, boot.deadline);
@@ -359,11 +353,13 @@ pub fn config_of(layer: Layer, origin: &str) -> Result<Config, ConfigError> {
     c.guest = guest::resolve(guest, origin)?;
     c.bootstrap.file = bootstrap.file;
     set(&mut c.bootstrap.optional, bootstrap.optional);
+    set(&mut c.bootstrap.user, bootstrap.user);
     set(&mut c.bootstrap.retry, bootstrap.retry);
     set(&mut c.bootstrap.deadline, bootstrap.deadline);
     c.bootstrap.instance = bootstrap.instance;
     set(&mut c.bootstrap.environment, bootstrap.environment);
     set(&mut c.bootstrap.git_https, bootstrap.git_https);
+    c.user_data = user_data.resolve();
     set(&mut c.log.format, log.format);
     set(&mut c.log.level, log.level);
     set(&mut c.log.max_size, log.max_size);

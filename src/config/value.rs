@@ -184,6 +184,16 @@ pub enum Retry {
     NextBoot,
 }
 
+/// Who runs the user's script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScriptUser {
+    /// The sandbox user.
+    Sandbox,
+    /// Root, as cloud-init runs it.
+    Root,
+}
+
 /// The form of log lines on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -5,11 +5,10 @@ use crate::config::Config;
 use crate::config::value::Bytes;
 use crate::ec2::imds::Metadata;
 use crate::init::handoff::Line;
-use crate::journal::Problem;
 use crate::journal::event::{Event, MachineSeen, Record};
 use crate::journal::place::{self, Ledger, Place};
 use crate::plan::{self, Facts, PhaseName, Plan, SandboxUser, Switch};
-use crate::stub::payload::Script;
+use crate::stub::told::{Duties, Scripts};
 use crate::survey;
 use crate::sys::beneath::Owner;
 use crate::sys::users::Credentials;
@@ -28,8 +27,8 @@ pub struct Held {
     pub place: Place,
     /// A stop request.
     pub cancel: Cancel,
-    /// The user script.
-    pub script: Option<Script>,
+    /// The user's scripts.
+    pub scripts: Scripts,
     /// User-data that was given.
     pub user_data: Option<Vec<u8>>,
     /// The way to PID 1.
@@ -58,8 +57,10 @@ pub struct Context<'a> {
     pub place: Place,
     /// A stop request.
     pub cancel: Cancel,
-    /// The user script; it stands nowhere else.
-    pub script: Option<Script>,
+    /// The user's scripts; they stand nowhere else.
+    pub scripts: Scripts,
+    /// What the user-data asks of root; it stands nowhere else.
+    pub duties: Duties,
     /// User-data that was given, in place of the metadata service's.
     pub user_data: Option<Vec<u8>>,
     /// The way to PID 1.
@@ -84,7 +85,8 @@ impl<'a> Context<'a> {
             repeat: held.repeat,
             place: held.place,
             cancel: held.cancel,
-            script: held.script,
+            scripts: held.scripts,
+            duties: Duties::default(),
             user_data: held.user_data,
             line: held.line,
             max_log: config.log.max_size,
@@ -95,17 +97,17 @@ impl<'a> Context<'a> {
 
     /// Takes the instance metadata in, records which machine this is, and makes the plan anew
     /// with it. The phases stay the same ones.
-    ///
-    /// # Errors
-    /// The user-data cannot be used.
-    pub fn take_in(&mut self, metadata: Metadata) -> Result<MachineSeen, Problem> {
+    /// A user-data that cannot be used fails the phase that would do what it says.
+    pub fn take_in(&mut self, metadata: Metadata) -> MachineSeen {
         let given = self.user_data.take();
-        let (seen, script) = survey::take_in(&mut self.facts, self.config, metadata, given);
+        let (seen, told) = survey::take_in(&mut self.facts, self.config, metadata, given);
         self.record(Event::MachineSeen(seen.clone()));
-        // What is known by now holds for the way in, whatever is wrong with the user-data.
+        if self.scripts.is_empty() {
+            self.scripts = told.scripts;
+        }
+        self.duties = told.duties;
         self.plan_anew();
-        self.script = self.script.take().or(script?);
-        Ok(seen)
+        seen
     }
 
     /// Looks again whose sandbox it is, and makes the plan anew with it: the user was not there

@@ -4,13 +4,10 @@
 //! ended, its end is. So a run that succeeded is never repeated, one that was cut off
 //! is, and one that ended badly is not, unless somebody asks.
 
-mod scratch;
-mod shebang;
-
-pub use scratch::sweep;
-
+use super::program::{self, Ready, RunAs, Unready};
+use crate::config::value::ScriptUser;
 use crate::config::value::{OnFailure, Retry, human, millis};
-use crate::engine::command::{self, End, Identity, Invocation, Log};
+use crate::engine::command::{End, Log};
 use crate::engine::{Context, Report};
 use crate::journal::Problem;
 use crate::journal::event::{Event, ScriptEnd, ScriptRun};
@@ -19,10 +16,8 @@ use crate::journal::ledger::{self, History};
 use crate::journal::place::Ledger;
 use crate::plan::ScriptWork;
 use crate::stub::payload::VARIABLE;
+use crate::stub::told::{Part, Scripts};
 use crate::sys::signals;
-use scratch::Scratch;
-use shebang::{Fault, Shebang};
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,13 +26,14 @@ const AGAIN: &str = "read its log, mend the script and recreate the sandbox; or 
 
 /// Runs the script, or says why it is not run.
 pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
-    let Some(script) = cx.script.take() else {
+    let scripts = std::mem::take(&mut cx.scripts);
+    if scripts.is_empty() {
         return Report::failed(Problem::new(
             "script-lost",
             "the user script is planned but was not handed over",
             "start the sandbox again",
         ));
-    };
+    }
     let Ledger { records, appender, passing } = cx.open_ledger();
     let history = ledger::history(&records, &cx.plan.instance.id, &work.sha256);
     let run = ScriptRun {
@@ -58,8 +54,7 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
     report.notes.extend(why_again(work, &history));
     report.problems.extend(passing.map(|why| (OnFailure::Degrade, no_lasting_record(&why))));
 
-    let ready = prepare(script.bytes(), cx);
-    drop(script);
+    let ready = prepare(&scripts, work, cx);
     if let Err(Unready::Sandbox(problem)) = ready {
         // The script had no part in it: nothing is recorded, and the next boot tries again.
         report.fail(problem);
@@ -72,9 +67,12 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
     cx.record(begin);
     report.notes.push(format!("attempt {}", run.attempt));
     let (recorded, problem) = match ready {
-        Ok(mut ready) => {
-            let end = ready.run(work, cx).await;
-            (recorded(&end, cx), judge(&end, work, &run, cx))
+        Ok((first, mut log)) => {
+            let (end, part) = run_all(first, scripts, work, &mut log, cx).await;
+            match end {
+                Ok(end) => (recorded(&end, cx), judge(&end, part.as_deref(), work, &run, cx)),
+                Err(problem) => (Some(ScriptEnd::NotStarted(libc::ENOEXEC)), Some(problem)),
+            }
         }
         Err(Unready::Script(problem) | Unready::Sandbox(problem)) => {
             (Some(ScriptEnd::NotStarted(libc::ENOEXEC)), Some(problem))
@@ -189,100 +187,78 @@ fn why_again(work: &ScriptWork, history: &History) -> Option<String> {
     }
 }
 
-/// A script that can be started.
-struct Ready {
-    log: Log,
-    shebang: Option<Shebang>,
-    scratch: Scratch,
-}
-
-/// Why a script can't be started.
-enum Unready {
-    /// Its first line is at fault: it will not do better at the next boot.
-    Script(Problem),
-    /// The sandbox has no place for it.
-    Sandbox(Problem),
-}
-
-fn prepare(bytes: &[u8], cx: &Context<'_>) -> Result<Ready, Unready> {
-    let no_file = |what: &str, e: std::io::Error| {
-        Unready::Sandbox(Problem::new(
-            "script-unwritable",
-            format!("{what} cannot be made: {e}"),
-            "make room in /tmp, /dev/shm or on the volume; the next boot runs the script",
-        ))
+/// Opens the log, looks at the first line of every script, and gets the first one ready: of
+/// several none is run where one cannot be.
+fn prepare(
+    scripts: &Scripts,
+    work: &ScriptWork,
+    cx: &Context<'_>,
+) -> Result<(Ready, Log), Unready> {
+    let log = match work.user {
+        ScriptUser::Sandbox => cx.open_log("user-script"),
+        ScriptUser::Root => cx.open_log_of("user-script", None),
     };
-    let (file, path) = cx.open_log("user-script").map_err(|e| no_file("the script's log", e))?;
+    let (file, path) = log.map_err(|e| program::no_file("the script's log", &e))?;
     let log = Log::new(file, path);
-    let shebang =
-        shebang::parse(bytes).map_err(|fault| Unready::Script(unusable(fault).log(&log.path)))?;
-    if let Some(s) = &shebang
-        && !s.interpreter.is_file()
-    {
-        // Its name is a part of the script: it is told in the private log alone.
-        log.say(&format!("the interpreter {} does not exist", s.interpreter.display()));
-        let problem = Problem::new(
-            "script-interpreter",
-            "the program that the script's first line names is not in this image",
-            "correct the first line, or add the program to the image; the log names it",
-        );
-        return Err(Unready::Script(problem.log(&log.path)));
+    for part in scripts.parts() {
+        program::first_line(part.script.bytes())
+            .map_err(|problem| Unready::Script(named(problem, part).log(&log.path)))?;
     }
-    let scratch = Scratch::write(bytes, shebang.is_none(), cx).map_err(|e| match e.kind() {
-        std::io::ErrorKind::Unsupported => Unready::Sandbox(Problem::new(
-            "script-noexec",
-            "the user script is a program, and every place for it is mounted noexec",
-            "mount one of /tmp, /dev/shm or the volume without noexec",
-        )),
-        _ => no_file("the script's private file", e),
-    })?;
-    Ok(Ready { log, shebang, scratch })
-}
-
-impl Ready {
-    async fn run(&mut self, work: &ScriptWork, cx: &Context<'_>) -> End {
-        let home = &cx.user().home;
-        let what = Invocation {
-            argv: argv(self.shebang.take(), &self.scratch),
-            cwd: if home.is_dir() { home.clone() } else { "/".into() },
-            environment: &work.environment,
-            identity: Identity::SandboxUser,
-        };
-        command::run(&what, &mut self.log, cx).await
-    }
-}
-
-/// The script itself where its filesystem allows that; on a noexec one, what the
-/// kernel would have run: the interpreter, its argument, the script.
-fn argv(shebang: Option<Shebang>, scratch: &Scratch) -> Vec<OsString> {
-    let path = scratch.script().into_os_string();
-    match shebang {
-        Some(s) if scratch.noexec() => {
-            [Some(s.interpreter.into_os_string()), s.argument, Some(path)]
-                .into_iter()
-                .flatten()
-                .collect()
-        }
-        _ => vec![path],
-    }
-}
-
-fn unusable(fault: Fault) -> Problem {
-    let (message, next) = match fault {
-        Fault::Absent => (
-            "the user script has no #! line",
-            "begin it with #!/bin/bash or another interpreter, and recreate the sandbox",
-        ),
-        Fault::CarriageReturn => (
-            "the user script has Windows line ends, so its interpreter is not found",
-            "convert it (dos2unix), and recreate the sandbox",
-        ),
-        Fault::Unusable => (
-            "the user script's first line names no interpreter that the kernel can run",
-            "begin it with an absolute path, such as #!/bin/bash, and recreate the sandbox",
-        ),
+    let Some(first) = scripts.parts().first() else {
+        return Err(program::no_file("the script", &std::io::ErrorKind::NotFound.into()));
     };
-    Problem::new("script-first-line", message, next)
+    let ready = ready(first, work, &log, cx)?;
+    Ok((ready, log))
+}
+
+fn ready(part: &Part, work: &ScriptWork, log: &Log, cx: &Context<'_>) -> Result<Ready, Unready> {
+    let run_as = match work.user {
+        ScriptUser::Sandbox => RunAs::SandboxUser,
+        ScriptUser::Root => RunAs::Root,
+    };
+    program::ready(part.script.bytes(), run_as, log, cx).map_err(|unready| match unready {
+        Unready::Script(problem) => Unready::Script(named(problem, part)),
+        Unready::Sandbox(problem) => Unready::Sandbox(problem),
+    })
+}
+
+/// Runs the scripts one after the other, as long as they end well. Returns the end of the last
+/// that was run, and which it was where there are several.
+async fn run_all(
+    first: Ready,
+    scripts: Scripts,
+    work: &ScriptWork,
+    log: &mut Log,
+    cx: &Context<'_>,
+) -> (Result<End, Problem>, Option<String>) {
+    let mut first = Some(first);
+    let mut last = (Ok(End::Exited(0)), None);
+    for part in scripts.parts() {
+        let label = part.label.as_ref().map(ToString::to_string);
+        if let Some(label) = label.as_ref().filter(|_| scripts.parts().len() > 1) {
+            log.say(label);
+        }
+        let ready = match first.take() {
+            Some(ready) => Ok(ready),
+            None => ready(part, work, log, cx),
+        };
+        let end = match ready {
+            Ok(ready) => Ok(ready.run(&work.environment, log, cx).await),
+            Err(unready) => Err(unready.problem()),
+        };
+        let good = matches!(end, Ok(End::Exited(0)));
+        last = (end, label);
+        if !good {
+            break;
+        }
+    }
+    last
+}
+
+/// The problem of a script, with the part that it stands in.
+fn named(problem: Problem, part: &Part) -> Problem {
+    let Some(label) = &part.label else { return problem };
+    Problem { message: format!("{label}: {}", problem.message), ..problem }
 }
 
 fn record_end(
@@ -297,14 +273,24 @@ fn record_end(
     written
 }
 
-fn judge(end: &End, work: &ScriptWork, run: &ScriptRun, cx: &Context<'_>) -> Option<Problem> {
+fn judge(
+    end: &End,
+    part: Option<&str>,
+    work: &ScriptWork,
+    run: &ScriptRun,
+    cx: &Context<'_>,
+) -> Option<Problem> {
     let log = log_path(cx);
+    let script = match part {
+        Some(part) => format!("{part} of the user script"),
+        None => "the user script".to_owned(),
+    };
     let attempt = run.attempt;
     let problem = match end {
         End::Exited(0) => return None,
         End::Exited(status) => Problem::new(
             "script-failed",
-            format!("the user script ended with status {status} (attempt {attempt})"),
+            format!("{script} ended with status {status} (attempt {attempt})"),
             match work.retry {
                 Retry::Never => AGAIN,
                 Retry::NextBoot => "mend the script; the next boot runs it again (bootstrap.retry)",
@@ -312,26 +298,26 @@ fn judge(end: &End, work: &ScriptWork, run: &ScriptRun, cx: &Context<'_>) -> Opt
         ),
         End::Signaled(signal) => Problem::new(
             "script-killed",
-            format!("the user script was killed by {} (attempt {attempt})", signals::name(*signal)),
+            format!("{script} was killed by {} (attempt {attempt})", signals::name(*signal)),
             "it is repeated at the next boot; SIGKILL without an operator is most often the memory limit",
         ),
         End::Deadline => Problem::new(
             "script-deadline",
             format!(
-                "the user script did not end within {} (attempt {attempt})",
+                "{script} did not end within {} (attempt {attempt})",
                 human(cx.phase_deadline())
             ),
             "raise bootstrap.deadline, or make the script shorter; then recreate the sandbox, or run `agent boot --again`",
         ),
         End::Cancelled => Problem::new(
             "script-interrupted",
-            format!("the user script was cut off by a request to stop (attempt {attempt})"),
+            format!("{script} was cut off by a request to stop (attempt {attempt})"),
             "it is repeated at the next boot",
         ),
         End::NotStarted(e) => Problem::new(
             "script-not-started",
-            format!("the user script cannot be started: {e}"),
-            "check that its interpreter can be executed by the sandbox user",
+            format!("{script} cannot be started: {e}"),
+            "check that its interpreter can be executed by whoever runs it",
         ),
     };
     Some(problem.log(log))

@@ -8,9 +8,12 @@ pub mod bootstrap;
 pub mod guest;
 pub mod health;
 pub mod metadata;
+mod program;
 pub mod provision;
 mod roots;
+pub mod scratch;
 pub mod tools;
+pub mod user_data;
 pub mod volume;
 
 use crate::engine::{Context, Report};
@@ -32,6 +35,7 @@ pub async fn run(work: &Work, cx: &mut Context<'_>) -> Report {
         Work::Refuse { problem } => Report::failed(problem.clone()),
         Work::Metadata(metadata) => metadata::run(metadata, cx).await,
         Work::Guest(duty) => guest::run(duty, cx).await,
+        Work::UserData(work) => user_data::run(work, cx).await,
         Work::Provision { steps } => provision::run(steps, cx).await,
         Work::Volumes { volumes, home } => volume::run(volumes, home, cx).await,
         Work::Tools(tools) => tools::run(tools, cx).await,

@@ -1,7 +1,9 @@
 //! What a plan needs to know of the machine it is for.
 
 use super::guest::Told;
+use super::user_data::{PartWork, UserDataState};
 use crate::stub::Parameters;
+use crate::stub::told::CloudConfig;
 use crate::tools::places::Places;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,6 +32,8 @@ pub struct Facts {
     pub told: Told,
     /// A cloud-init is on this machine, and enabled.
     pub cloud_init: bool,
+    /// What the user-data asks of root.
+    pub user_data: UserDataState,
     /// The EC2 instance, where this is one and its metadata has been read.
     pub machine: Option<Machine>,
     /// Variables that the boot has found out on the way (the tools phase, for every later
@@ -54,6 +58,20 @@ pub struct Machine {
     pub block_devices: BTreeMap<String, String>,
     /// What the launch said beside the script.
     pub parameters: Parameters,
+    /// What cloud-config says of host name and keys.
+    #[serde(default)]
+    pub cloud: CloudConfig,
+}
+
+impl Facts {
+    /// Is the agent root, and may it act as one?
+    pub fn may_act_as_root(&self) -> bool {
+        match self.switch {
+            Switch::Same => self.user.uid == 0,
+            Switch::Change | Switch::Pending => true,
+            Switch::Missing(_) | Switch::Unknown(_) => false,
+        }
+    }
 }
 
 /// The user that the sandbox is for.
@@ -119,6 +137,8 @@ pub enum PayloadState {
         bytes: usize,
         /// SHA-256 in hexadecimal.
         sha256: String,
+        /// Each of several, in order; empty where there is one.
+        parts: Vec<PartWork>,
     },
     /// Something that is no script; the text says why, without a byte of it.
     Undecodable(String),

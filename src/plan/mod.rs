@@ -12,15 +12,19 @@ mod machine;
 mod resolve;
 mod storage;
 mod text;
+mod user_data;
 
 pub use facts::{Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch};
 pub use guest::{GuestWork, HostnameWork, LoginWork, Told, serves};
 pub use machine::{HealthWork, Step, stages};
 pub use resolve::{image_path, resolve, user_variables};
 pub use storage::{DEVICE, EbsWork, EfsWork, Entry, Storage, VolumeWork, disk_entry};
+pub use user_data::{
+    Asked, FileWork, PartWork, UserDataState, UserDataWork, definition_of_files, payload_state,
+};
 
 use crate::config::Home;
-use crate::config::value::{BaselineMode, OnBootFailure, OnFailure, Retry, Span};
+use crate::config::value::{BaselineMode, OnBootFailure, OnFailure, Retry, ScriptUser, Span};
 use crate::journal::Problem;
 use crate::tools::places::Places;
 use serde::{Deserialize, Serialize};
@@ -48,6 +52,8 @@ pub enum PhaseName {
     Login,
     /// The root partition and its file system.
     RootDisk,
+    /// What the user-data asks of root.
+    UserData,
     /// The operator's provisioning steps.
     Provision,
     /// Mount points.
@@ -107,6 +113,7 @@ impl PhaseName {
             Self::HostKeys => "host-keys",
             Self::Login => "login",
             Self::RootDisk => "root-disk",
+            Self::UserData => "user-data",
             Self::Provision => "provision",
             Self::Volume => "volume",
             Self::Tools => "tools",
@@ -177,6 +184,8 @@ pub enum Work {
     Metadata(MetadataWork),
     /// A duty of the machine's guest agent.
     Guest(GuestWork),
+    /// Boothooks, files, packages and commands of the user-data.
+    UserData(Box<UserDataWork>),
     /// The operator's steps are run.
     Provision {
         /// In order.
@@ -250,6 +259,11 @@ pub struct ScriptWork {
     pub bytes: usize,
     /// SHA-256 in hexadecimal.
     pub sha256: String,
+    /// Each of several, in order; empty where there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartWork>,
+    /// Who runs it.
+    pub user: ScriptUser,
     /// Whether one that ended badly is tried again.
     pub retry: Retry,
     /// Run it whatever the ledger says (`--again`).

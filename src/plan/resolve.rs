@@ -2,11 +2,12 @@
 
 use super::facts::{Facts, PayloadState, Switch};
 use super::storage::{self, VolumeWork};
+use super::user_data;
 use super::{
     Command, Environment, MetadataWork, Phase, PhaseName, Plan, SCHEMA, ScriptWork, ToolsWork, Work,
 };
 use super::{guest, machine};
-use crate::config::value::{BaselineMode, Span, ToolsMode};
+use crate::config::value::{BaselineMode, ScriptUser, Span, ToolsMode};
 use crate::config::{Config, Volume};
 use crate::journal::Problem;
 use crate::stub::payload;
@@ -71,6 +72,9 @@ pub fn resolve(config: &Config, facts: &Facts, again: bool) -> Plan {
     }
     for Phase { name, deadline, work } in guest::phases(config, facts) {
         add(name, deadline, work);
+    }
+    if let Some(phase) = user_data::phase(config, facts, again) {
+        add(phase.name, phase.deadline, phase.work);
     }
     if let Some((deadline, work)) = machine::provision(config, facts) {
         add(PhaseName::Provision, deadline, work);
@@ -226,17 +230,27 @@ fn script(config: &Config, facts: &Facts, again: bool) -> Work {
         problem: Problem::new(code, message, next),
     };
     match &facts.payload.state {
-        PayloadState::Absent => Work::NoScript { again },
+        // What is asked for may be the commands of cloud-config.
+        PayloadState::Absent => Work::NoScript { again: again && !facts.user_data.has_commands() },
         // Never run so: once the user-data is read, the plan is made again.
         PayloadState::Unread => refuse(
             "user-data-unread",
             "the user script stands in the user-data, which has not been read".into(),
             "look at the phase `metadata`",
         ),
-        PayloadState::Script { bytes, sha256 } => Work::Script(ScriptWork {
+        PayloadState::Script { .. } if b.user == ScriptUser::Root && !facts.may_act_as_root() => {
+            refuse(
+                "script-not-root",
+                format!("bootstrap.user is \"root\", and the agent runs as {}", facts.user.name),
+                "start the agent as root, or write bootstrap.user = \"sandbox\"",
+            )
+        }
+        PayloadState::Script { bytes, sha256, parts } => Work::Script(ScriptWork {
             source: source.clone(),
             bytes: *bytes,
             sha256: sha256.clone(),
+            parts: parts.clone(),
+            user: b.user,
             retry: b.retry,
             again,
             environment: script_environment(config, facts),
@@ -262,7 +276,9 @@ fn script(config: &Config, facts: &Facts, again: bool) -> Work {
 /// The script sees what the workload will see: the container's environment with the
 /// user's variables, less the payload itself.
 fn script_environment(config: &Config, facts: &Facts) -> Environment {
-    let mut set = user_variables(config, facts);
+    let root = config.bootstrap.user == ScriptUser::Root;
+    let mut set =
+        if root { user_data::root_variables(facts) } else { user_variables(config, facts) };
     set.extend(facts.machine.iter().flat_map(|machine| machine.parameters.for_commands()));
     if config.bootstrap.git_https {
         let first = facts.git_config_count;
@@ -363,6 +379,7 @@ pub(crate) mod tests {
             told: Default::default(),
             cloud_init: false,
             machine: None,
+            user_data: Default::default(),
             found: BTreeMap::new(),
             user_data_file: None,
             launch: Default::default(),

@@ -1,10 +1,11 @@
 //! The plan as people read it.
 
 use super::machine::{HealthWork, Step, stages};
+use super::user_data;
 use super::{
     Command, EbsWork, EfsWork, MetadataWork, Plan, ScriptWork, Storage, ToolsWork, VolumeWork, Work,
 };
-use crate::config::value::{OnBootFailure, OnFailure, Retry};
+use crate::config::value::{OnBootFailure, OnFailure, Retry, ScriptUser};
 use crate::config::{Home, RunAt, Volume};
 use std::fmt::{self, Display, Formatter};
 
@@ -52,6 +53,7 @@ impl Work {
             }
             Self::Metadata(metadata) => metadata_lines(metadata),
             Self::Guest(guest) => guest.lines(),
+            Self::UserData(work) => work.lines(),
             Self::Provision { steps } => step_lines(steps),
             Self::Volumes { volumes, home } => {
                 volumes.iter().flat_map(volume_work).chain(home_lines(home)).collect()
@@ -283,5 +285,19 @@ fn script_lines(s: &ScriptWork) -> Vec<String> {
         (false, Retry::Never) => "once on this instance; cut off, it is repeated at the next boot",
         (false, Retry::NextBoot) => "at each boot until it succeeds on this instance",
     };
-    vec![format!("run the script in {} ({} bytes, sha256 {hash}…) {again}", s.source, s.bytes)]
+    let who = match s.user {
+        ScriptUser::Sandbox => "",
+        ScriptUser::Root => " as root",
+    };
+    let source = &s.source;
+    if s.parts.is_empty() {
+        return vec![format!(
+            "run the script in {source} ({} bytes, sha256 {hash}…){who} {again}",
+            s.bytes
+        )];
+    }
+    let count = s.parts.len();
+    std::iter::once(format!("run the {count} scripts in {source}, in this order,{who} {again}"))
+        .chain(s.parts.iter().map(|p| format!("script{}", user_data::part(p))))
+        .collect()
 }

@@ -1,5 +1,7 @@
 //! The host's command line: what `agent-stub` understands.
 
+mod check;
+mod does;
 mod encode;
 mod inspect;
 mod launch;
@@ -23,6 +25,7 @@ Examples, for machines:
   agent-stub render --vm-name default --efs-id fs-0123456789abcdef0 --output user-data
   agent-stub size                          how much of the 16384 bytes is left
   agent-stub inspect user-data             what a user-data is and would do
+  agent-stub check cloud-config.yaml       what of it a machine would not do
   agent-stub plan --user-data user-data --config agent.toml
 
 For containers:
@@ -42,6 +45,8 @@ enum Command {
     Size(launch::SizeArgs),
     /// Tell what a user-data is, holds and would do
     Inspect(inspect::InspectArgs),
+    /// Tell whether a machine would take a user-data, or every reason why not
+    Check(check::CheckArgs),
     /// Print the line for a container's --env-file that carries a script
     Encode {
         /// The script
@@ -107,6 +112,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Render(args) => launch::render(&args),
         Command::Size(args) => launch::size(&args),
         Command::Inspect(args) => inspect::main(&args),
+        Command::Check(args) => check::main(&args),
         Command::Encode { file } => encode::encode(&file).map(Done::from),
         Command::Decode { file, show } => encode::decode(&file, show).map(Done::from),
         Command::Plan(args) => plan::main(&args).map(Done::from),

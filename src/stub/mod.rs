@@ -11,8 +11,10 @@ mod parameters;
 pub mod payload;
 pub mod public_key;
 mod render;
+pub mod shebang;
 mod shell;
 mod template;
+pub mod told;
 pub mod user_data;
 
 pub use budget::{Budget, Encoding, LIMIT, ScriptSizes};

@@ -69,7 +69,7 @@ impl fmt::Debug for UserData {
 ///
 /// // What the guest will make of it:
 /// let parsed = stub::user_data::parse(user_data.as_bytes())?;
-/// assert_eq!(parsed.script, launch.script);
+/// assert_eq!(parsed.scripts.only(), launch.script.as_ref());
 /// assert_eq!(parsed.parameters.vm_name.as_deref(), Some("default"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

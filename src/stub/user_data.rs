@@ -1,17 +1,28 @@
 //! What a machine was told at its launch, read from its user-data without a shell.
 //!
 //! Understood are a stub of this project, a stub of the parents' template, a plain script,
-//! and each of these as gzip. Everything else, and whatever is damaged, is an error with a
-//! name; none is guessed at, and none becomes another script than the one that was sent.
+//! cloud-config (a part of it), a boothook, several of these in a MIME message, and each as
+//! gzip. Everything else, and whatever is damaged, is an error with a name; none is guessed at,
+//! none becomes another script than the one that was sent, and nothing of a user-data is done
+//! of which a part is refused.
 
+mod cloud_config;
 mod error;
+mod fault;
+mod formats;
+mod mime;
+mod parts;
+mod yaml;
 
 pub use error::UserDataError;
+pub use fault::Fault;
 
 use super::parameters::{Fetch, NAMES, Name, PARAMETERS, Parameters, is_placeholder};
 use super::payload::{self, GZIP, MAX_SCRIPT, Script, VARIABLE};
 use super::shell::{Assignment, Obstacle, assignments};
 use super::template::{END, MARKER, MARKER_FIELDS, PROTOCOL, SHEBANG, Template};
+use super::told::{CloudConfig, Duties, Scripts};
+use formats::Format;
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -22,11 +33,15 @@ pub struct Parsed {
     pub kind: Kind,
     /// What was given beside the script.
     pub parameters: Parameters,
-    /// The user's script. `None`: the hook is skipped.
-    pub script: Option<Script>,
+    /// The user's scripts. None: the hook is skipped.
+    pub scripts: Scripts,
     /// Where the stub's shell part downloads what it runs. From a parents' stub it is what
     /// was found, unchecked: only the stub itself acts on it.
     pub fetch: Option<Fetch>,
+    /// What cloud-config says that other phases do.
+    pub cloud: CloudConfig,
+    /// What root is to do.
+    pub duties: Duties,
 }
 
 /// What a user-data is.
@@ -46,6 +61,33 @@ pub enum Kind {
     ParentStub,
     /// A script, the user's own.
     Script,
+    /// cloud-config alone.
+    CloudConfig,
+    /// A boothook alone.
+    Boothook,
+    /// A MIME message.
+    Multipart {
+        /// How many parts hold something.
+        parts: usize,
+    },
+}
+
+impl Kind {
+    /// What it is, in words.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Empty => "none".into(),
+            Self::Stub { protocol, template } => {
+                format!("stub, protocol {protocol}, {}", template.word())
+            }
+            Self::ParentStub => "stub of the parent system".into(),
+            Self::Script => "script".into(),
+            Self::CloudConfig => "cloud-config".into(),
+            Self::Boothook => "cloud-boothook".into(),
+            Self::Multipart { parts: 1 } => "MIME message, 1 part".into(),
+            Self::Multipart { parts } => format!("MIME message, {parts} parts"),
+        }
+    }
 }
 
 /// Reads a user-data. Arbitrary bytes are an error at worst.
@@ -55,39 +97,42 @@ pub enum Kind {
 pub fn parse(bytes: &[u8]) -> Result<Parsed, UserDataError> {
     let text = unpack(bytes)?;
     if text.trim_ascii().is_empty() {
-        return Ok(Parsed {
-            kind: Kind::Empty,
-            parameters: Parameters::default(),
-            script: None,
-            fetch: None,
-        });
+        return Ok(Parsed::of(Kind::Empty, Scripts::default()));
     }
-    if !text.starts_with(b"#!") {
-        return Err(UserDataError::Unrecognized { found: error::what_it_is(&text) });
+    if mime::is_message(&text) {
+        return parts::message(&text);
     }
-    let (first, rest) = split_line(&text);
+    match formats::by_beginning(&text) {
+        // A stub of which the very beginning is left.
+        Some(Format::Script) if [SHEBANG, MARKER].concat().as_bytes().starts_with(&text) => {
+            Err(UserDataError::Truncated)
+        }
+        Some(Format::Script) => program(&text),
+        Some(Format::Refused(refusal)) => Err(UserDataError::Faults(vec![parts::refused(refusal)])),
+        Some(format) => parts::alone(&text, format),
+        None => Err(UserDataError::Unrecognized { found: error::what_it_is(&text) }),
+    }
+}
+
+/// Reads what begins with `#!`: a stub, or the user's own script.
+fn program(text: &[u8]) -> Result<Parsed, UserDataError> {
+    let (first, rest) = split_line(text);
     let (second, _) = split_line(rest);
     if second.starts_with(MARKER.as_bytes()) {
-        return own(&text, second);
+        return own(text, second);
     }
-    if is_displaced(&text) {
+    if is_displaced(text) {
         return Err(UserDataError::Marker);
     }
-    // A stub of which the very beginning is left.
-    if [SHEBANG, MARKER].concat().as_bytes().starts_with(&text) {
-        return Err(UserDataError::Truncated);
-    }
-    let found = assignments(&text);
+    let found = assignments(text);
     let parameters = found.iter().filter(|a| is_parameter(a.name)).count();
     match (found.iter().any(|a| a.name == VARIABLE), parameters) {
-        (true, 1..) => parents(&text, first, &found),
+        (true, 1..) => parents(text, first, &found),
         (false, 2..) => Err(UserDataError::NoPayload),
-        _ => Ok(Parsed {
-            kind: Kind::Script,
-            parameters: Parameters::default(),
-            script: Some(Script::verbatim(text.into_owned()).map_err(|_| UserDataError::TooLarge)?),
-            fetch: None,
-        }),
+        _ => {
+            let script = Script::verbatim(text.to_vec()).map_err(|_| UserDataError::TooLarge)?;
+            Ok(Parsed::of(Kind::Script, Some(script).into()))
+        }
     }
 }
 
@@ -156,8 +201,8 @@ fn own(text: &[u8], marker: &[u8]) -> Result<Parsed, UserDataError> {
             Some(fetch)
         }
     };
-    Parsed { kind: Kind::Stub { protocol, template }, parameters, script: None, fetch }
-        .with(payload)
+    let kind = Kind::Stub { protocol, template };
+    Parsed { parameters, fetch, ..Parsed::of(kind, Scripts::default()) }.with(payload)
 }
 
 /// The protocol, and what stands behind it.
@@ -183,10 +228,9 @@ fn parents(text: &[u8], first: &[u8], found: &[Assignment]) -> Result<Parsed, Us
     let values = Values(found);
     let payload = values.payload()?;
     Parsed {
-        kind: Kind::ParentStub,
         parameters: values.parameters()?,
-        script: None,
         fetch: downloaded(found),
+        ..Parsed::of(Kind::ParentStub, Scripts::default())
     }
     .with(payload)
 }
@@ -317,10 +361,22 @@ impl Values<'_> {
 }
 
 impl Parsed {
+    /// One that says nothing else.
+    fn of(kind: Kind, scripts: Scripts) -> Self {
+        Self {
+            kind,
+            scripts,
+            parameters: Parameters::default(),
+            fetch: None,
+            cloud: CloudConfig::default(),
+            duties: Duties::default(),
+        }
+    }
+
     /// With the script; one that does not decode leaves the rest as it is.
     fn with(self, (script, line): Payload) -> Result<Self, UserDataError> {
         match script {
-            Ok(script) => Ok(Self { script, ..self }),
+            Ok(script) => Ok(Self { scripts: script.into(), ..self }),
             Err(error) => Err(UserDataError::Payload { line, error, rest: Box::new(self) }),
         }
     }

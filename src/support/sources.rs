@@ -12,6 +12,7 @@ use crate::observe;
 use crate::phases::metadata;
 use crate::plan;
 use crate::stub::payload::{self, Script};
+use crate::stub::told;
 use crate::stub::user_data::{self, UserDataError};
 use crate::survey;
 use crate::sys::files::open_regular;
@@ -243,7 +244,7 @@ fn secrets(config: &Config) -> Redactor {
     }
     let payload = std::env::var_os(payload::VARIABLE);
     let (facts, script) = survey::survey(config, payload.as_ref().map(|t| t.as_bytes()));
-    let mut scripts: Vec<Script> = script.into_iter().collect();
+    let mut scripts: Vec<Script> = bytes_of(script.parts());
     if let Ok(Some(script)) = crate::stub::user_script(&facts.user.home) {
         scripts.push(script);
     }
@@ -278,5 +279,13 @@ fn role_and_user_data(config: &Config, redactor: &mut Redactor, scripts: &mut Ve
             redactor.know(&value, "user-data");
         }
     }
-    scripts.extend(parsed.script);
+    let duties = parsed.duties;
+    scripts.extend(bytes_of(parsed.scripts.parts()));
+    scripts.extend(bytes_of(&duties.boothooks));
+    scripts.extend(duties.files.into_iter().map(|file| file.content));
+    scripts.extend(duties.commands.into_iter().map(|command| command.shell));
+}
+
+fn bytes_of(parts: &[told::Part]) -> Vec<Script> {
+    parts.iter().map(|part| part.script.clone()).collect()
 }

@@ -127,6 +127,23 @@ impl Dir {
         })
     }
 
+    /// Can nobody but root add, remove or replace an entry of this directory?
+    ///
+    /// # Errors
+    /// What `fstat(2)` says.
+    pub fn is_roots(&self) -> io::Result<bool> {
+        let stat = nix::sys::stat::fstat(&self.0)?;
+        Ok(stat.st_uid == 0 && stat.st_mode & 0o022 == 0)
+    }
+
+    /// Where the link `name` of this directory leads, as it is written.
+    ///
+    /// # Errors
+    /// What `readlinkat(2)` says.
+    pub fn link(&self, name: &str) -> io::Result<PathBuf> {
+        Ok(nix::fcntl::readlinkat(&self.0, name)?.into())
+    }
+
     /// Goes down to the directory `name`, which must be there and be no link.
     ///
     /// # Errors

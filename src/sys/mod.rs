@@ -26,6 +26,7 @@ pub mod mounts;
 pub mod namespaces;
 pub mod notify;
 pub mod nvme;
+pub mod placed;
 pub mod privilege;
 pub mod process;
 pub mod quiet;

@@ -71,6 +71,14 @@ impl Database {
         self.accounts().find(|a| a.uid == uid)
     }
 
+    /// The number of the group called `name`.
+    pub fn group(&self, name: &str) -> Option<u32> {
+        self.group.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+        })
+    }
+
     /// The groups that list `user` as a member, with `primary` first, as `initgroups(3)` would set.
     pub fn groups_of(&self, user: &str, primary: u32) -> Vec<u32> {
         let mut groups = vec![primary];
@@ -137,5 +145,14 @@ mod tests {
     #[test]
     fn groups_start_with_the_primary_one() {
         assert_eq!(sample().groups_of("iteron", 1000), [1000, 998]);
+    }
+
+    #[test]
+    fn a_group_has_a_number_or_is_none() {
+        let db = sample();
+        assert_eq!(
+            (db.group("docker"), db.group("kvm"), db.group("none")),
+            (Some(998), None, None)
+        );
     }
 }

@@ -56,7 +56,7 @@ fn an_unknown_section_is_an_error_and_the_nearest_is_offered() {
         Some((2, 2)),
         &[
             "unknown key `weather`",
-            "user, boot, init, step, volume, home, tools, health, bootstrap, ec2, idle, guest, log",
+            "user, boot, init, step, volume, home, tools, health, bootstrap, user_data, ec2, idle, guest, log",
         ],
     );
 }

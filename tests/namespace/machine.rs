@@ -27,14 +27,14 @@ fn stub_of(script: &str) -> String {
     stub(&STANDARD.encode(script))
 }
 
-struct Machine {
-    sandbox: Sandbox,
-    service: Service,
+pub(crate) struct Machine {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) service: Service,
 }
 
 impl Machine {
     #[track_caller]
-    fn with(user_data: impl AsRef<[u8]>, more: &str) -> Self {
+    pub(crate) fn with(user_data: impl AsRef<[u8]>, more: &str) -> Self {
         let service = Service::start(&[]);
         service.change(json!({
             "instance_id": "i-0123456789abcdef0",
@@ -53,13 +53,13 @@ impl Machine {
 
     /// Runs `script` as the machine's first process.
     #[track_caller]
-    fn run(&self, script: &str) -> Ended {
+    pub(crate) fn run(&self, script: &str) -> Ended {
         run(self.sandbox.pid1(&["sh", "-c", script]))
     }
 
     /// Boots, and tells the status.
     #[track_caller]
-    fn boot(&self) -> Value {
+    pub(crate) fn boot(&self) -> Value {
         let ended = self.run("agent boot --no-tags >/mnt/out/log 2>&1; agent status --json");
         ended.json()
     }
@@ -70,7 +70,7 @@ impl Machine {
 }
 
 #[track_caller]
-fn problem<'a>(status: &'a Value, phase: &str) -> &'a str {
+pub(crate) fn problem<'a>(status: &'a Value, phase: &str) -> &'a str {
     let phases = status["phases"].as_array().unwrap();
     let found = phases.iter().find(|p| p["name"] == phase).unwrap();
     found["problems"][0]["code"].as_str().unwrap_or_else(|| panic!("{status:#}"))
@@ -131,15 +131,15 @@ fn a_payload_that_does_not_decode_fails_last() {
 }
 
 #[test]
-fn user_data_that_is_none_fails_first() {
-    let machine = Machine::with("#cloud-config\nhostname: x\n", "");
+fn user_data_that_is_none_fails_before_anything_is_done() {
+    let machine = Machine::with("echo hi\n", "");
     let status = machine.boot();
     assert_eq!(status["state"], "failed", "{status:#}");
     assert_eq!(
         (&status["phase"], &status["failure_phase"]),
-        (&json!("metadata"), &json!("config"))
+        (&json!("user-data"), &json!("config"))
     );
-    assert!(problem(&status, "metadata").starts_with("user-data-"), "{status:#}");
+    assert!(problem(&status, "user-data").starts_with("user-data-"), "{status:#}");
     assert_eq!(machine.runs(), 0);
 }
 

@@ -49,5 +49,6 @@ mod stopping;
 mod storm;
 mod subreaper;
 mod unmounting;
+mod user_data;
 mod voice;
 mod volume;

@@ -113,7 +113,7 @@ fn a_stub_that_was_cut_short(ec2: &mut Instance) {
     let stub = rendered("#!/bin/sh\ntouch /tmp/ran\n", &[]);
     ec2.user_data(&stub[..stub.len() - 40]);
     let status = ec2.boot();
-    assert_eq!(problem(&status, "metadata"), "user-data-damaged", "{status:#}");
+    assert_eq!(problem(&status, "user-data"), "user-data-damaged", "{status:#}");
     assert_eq!(ec2.tags()["mint:bootstrap-failure-phase"], "config");
     ec2.machine.run("test ! -e /tmp/ran").expect(0);
 }

@@ -4,9 +4,10 @@ use super::super::budget::LIMIT;
 use super::super::parameters::{Fetch, Parameters};
 use super::super::payload::GZIP;
 use super::super::render::{Launch, is_rendered};
-use super::super::template::Template;
-use super::super::user_data::{self, Kind, Parsed, UserDataError};
-use super::{Done, json, read_input};
+use super::super::told::{CloudConfig, Scripts};
+use super::super::user_data::{self, Fault, Kind, Parsed, UserDataError};
+use super::{Done, does, json, read_input};
+use crate::plan::{self, Asked, PartWork, PayloadState};
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write;
@@ -14,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Understood are this project's stub, the parents' stub, a plain script, and gzip of each. The
-script is told by length and hash alone; so is the part of a URL behind its question mark,
+Understood are this project's stub, the parents' stub, a plain script, cloud-config (a subset),
+a boothook, a MIME message of these, and gzip of each. `agent-stub check` tells more of what is
+wrong. Scripts are told by length and hash alone; so is the part of a URL behind its question mark,
 which may be a signature.
 
 Exit status: 0 understood, 1 not, 64 wrong usage.
@@ -50,6 +52,8 @@ struct View<'a> {
     parameters: &'a Parameters,
     fetch: Option<Fetch>,
     script: Option<ScriptView>,
+    cloud: &'a CloudConfig,
+    asks: Asked,
     does: Vec<String>,
 }
 
@@ -57,6 +61,9 @@ struct View<'a> {
 struct ScriptView {
     bytes: usize,
     sha256: String,
+    /// Each of several, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<PartWork>,
 }
 
 pub(super) fn main(args: &InspectArgs) -> Result<Done, String> {
@@ -70,9 +77,11 @@ pub(super) fn main(args: &InspectArgs) -> Result<Done, String> {
         Err(e) => return Err(unusable(&args.file, &e)),
     };
     if args.show_script {
-        let script = parsed
-            .script
-            .ok_or_else(|| format!("{}: it holds no user script", args.file.display()))?;
+        let script = parsed.scripts.only().ok_or_else(|| {
+            let why =
+                if parsed.scripts.is_empty() { "no user script" } else { "several user scripts" };
+            format!("{}: it holds {why}", args.file.display())
+        })?;
         return Ok(script.bytes().to_vec().into());
     }
     let view = View {
@@ -82,19 +91,26 @@ pub(super) fn main(args: &InspectArgs) -> Result<Done, String> {
         kind: parsed.kind,
         unchanged: unchanged(&bytes, &parsed),
         parameters: &parsed.parameters,
-        fetch: parsed.fetch.clone().map(without_query),
-        script: parsed
-            .script
-            .as_ref()
-            .map(|s| ScriptView { bytes: s.bytes().len(), sha256: s.sha256() }),
-        does: does(&parsed),
+        fetch: parsed.fetch.clone().map(does::without_query),
+        script: script(&parsed.scripts),
+        cloud: &parsed.cloud,
+        asks: Asked::from(&parsed.duties),
+        does: does::lines(&parsed),
     };
     if args.json { json(&view).map(Done::from) } else { Ok(view.text().into()) }
 }
 
-/// One line for a user-data that cannot be used.
+/// A line for each reason why a user-data cannot be used.
 pub(super) fn unusable(path: &Path, e: &UserDataError) -> String {
-    format!("{}: {e}; {}", path.display(), e.next())
+    let line = |fault: &Fault| format!("{}: {fault}; {}", path.display(), fault.next);
+    e.faults().iter().map(line).collect::<Vec<_>>().join("\nagent-stub: ")
+}
+
+fn script(scripts: &Scripts) -> Option<ScriptView> {
+    match plan::payload_state(scripts) {
+        PayloadState::Script { bytes, sha256, parts } => Some(ScriptView { bytes, sha256, parts }),
+        _ => None,
+    }
 }
 
 /// Is it what this version would have written?
@@ -105,52 +121,6 @@ fn unchanged(bytes: &[u8], parsed: &Parsed) -> Option<bool> {
     let launch =
         Launch { parameters: parsed.parameters.clone(), script: None, fetch: parsed.fetch.clone() };
     Some(is_rendered(&user_data::unpack(bytes).ok()?, &launch))
-}
-
-/// What stands behind the question mark of a presigned URL lets anybody read what it names.
-fn without_query(fetch: Fetch) -> Fetch {
-    match fetch.url.split_once('?') {
-        Some((url, _)) => Fetch { url: format!("{url}?…"), ..fetch },
-        None => fetch,
-    }
-}
-
-/// What it would do, a line a step.
-fn does(parsed: &Parsed) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    match (parsed.kind, parsed.fetch.clone().map(without_query)) {
-        (Kind::Empty, _) => {
-            return vec!["nothing: the agent boots without parameters and without a script".into()];
-        }
-        (Kind::Stub { template: Template::Fetch, .. }, Some(fetch)) => {
-            lines.push(format!(
-                "run by a shell, it downloads {}, and runs it as `agent boot` if its SHA-256 is {}",
-                fetch.url, fetch.sha256
-            ));
-        }
-        (Kind::Stub { .. }, _) => {
-            lines.push("run by a shell, it starts `/usr/local/bin/agent boot` of the image".into());
-        }
-        (Kind::ParentStub, fetch) => {
-            if let Some(fetch) = fetch {
-                lines.push(format!(
-                    "run by a shell, it is about {} with SHA-256 {}",
-                    fetch.url, fetch.sha256
-                ));
-            }
-            lines.push(
-                "the agent takes the parameters and the script and runs none of its shell".into(),
-            );
-        }
-        (Kind::Script, _) => {
-            lines.push("the agent takes the whole of it as the user's script".into());
-        }
-    }
-    lines.push(match &parsed.script {
-        Some(_) => "the user's script is run last, once on the instance".into(),
-        None => "there is no user's script: the hook is skipped".into(),
-    });
-    lines
 }
 
 impl View<'_> {
@@ -168,6 +138,7 @@ impl View<'_> {
                 }
                 Kind::ParentStub => "stub of the parents' template".into(),
                 Kind::Script => "plain script".into(),
+                other => other.words(),
             },
         );
         let room = match LIMIT.checked_sub(self.bytes) {
@@ -195,7 +166,17 @@ impl View<'_> {
             line("", &format!("sha256 {}", fetch.sha256));
         }
         match &self.script {
-            Some(s) => line("script", &format!("{} bytes, sha256 {}", s.bytes, s.sha256)),
+            Some(s) if s.parts.is_empty() => {
+                line("script", &format!("{} bytes, sha256 {}", s.bytes, s.sha256));
+            }
+            Some(s) => {
+                let mut what = "scripts";
+                for part in &s.parts {
+                    let label = part.label.as_ref().map(ToString::to_string).unwrap_or_default();
+                    line(what, &format!("{label}: {} bytes, sha256 {}", part.bytes, part.sha256));
+                    what = "";
+                }
+            }
             None => line("script", "none"),
         }
         let mut what = "does";

@@ -5,7 +5,10 @@ use super::super::payload::{Script, VARIABLE};
 use super::super::user_data::{self, UserDataError};
 use super::{encode, inspect, json, read_input};
 use crate::config::{self, Config, Sources};
-use crate::plan::{self, Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch};
+use crate::plan::{
+    self, Asked, Facts, Instance, Machine, Payload, PayloadState, SandboxUser, Switch,
+    UserDataState,
+};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -72,28 +75,24 @@ pub(super) fn main(args: &PlanArgs) -> Result<String, String> {
 /// A sandbox of the contract: what a host can know of a guest that isn't there yet.
 fn container(config: &Config, script: Option<&Script>) -> Facts {
     let note = "assumed: a sandbox of the contract, with a user's own mise config";
-    assumed(config, "iteron", note, payload(format!("${VARIABLE}"), script))
+    let state = plan::payload_state(&script.cloned().into());
+    assumed(config, "iteron", note, Payload { source: format!("${VARIABLE}"), state })
 }
 
 /// A machine of the contract. Its metadata isn't there yet; what the launch says is.
 fn machine(config: &Config, said: &user_data::Parsed) -> Facts {
     let note = "assumed: an EC2 machine of the contract, with a user's own mise config";
     let parameters: Parameters = said.parameters.clone();
-    let machine = Machine { region: REGION.into(), block_devices: BTreeMap::new(), parameters };
-    let payload = payload("user-data".into(), said.script.as_ref());
+    let cloud = said.cloud.clone();
+    let machine =
+        Machine { region: REGION.into(), block_devices: BTreeMap::new(), parameters, cloud };
+    let payload = Payload { source: "user-data".into(), state: plan::payload_state(&said.scripts) };
     Facts {
         switch: Switch::Change,
         machine: Some(machine),
+        user_data: UserDataState::Asks(Asked::from(&said.duties).into()),
         ..assumed(config, "ubuntu", note, payload)
     }
-}
-
-fn payload(source: String, script: Option<&Script>) -> Payload {
-    let state = script.map_or(PayloadState::Absent, |s| PayloadState::Script {
-        bytes: s.bytes().len(),
-        sha256: s.sha256(),
-    });
-    Payload { source, state }
 }
 
 fn assumed(config: &Config, user: &str, note: &str, payload: Payload) -> Facts {
@@ -112,6 +111,7 @@ fn assumed(config: &Config, user: &str, note: &str, payload: Payload) -> Facts {
         told: Default::default(),
         cloud_init: false,
         machine: None,
+        user_data: UserDataState::Unread,
         user_data_file: None,
         found: Default::default(),
         launch: Parameters::default(),

@@ -4,7 +4,7 @@
 use super::super::parameters::ParameterError;
 use super::super::payload::{MAX_SCRIPT, PayloadError, VARIABLE};
 use super::super::template::PROTOCOL;
-use super::Parsed;
+use super::{Fault, Parsed};
 use crate::journal::Problem;
 use std::fmt;
 
@@ -81,6 +81,8 @@ pub enum UserDataError {
         /// Which, and why.
         error: ParameterError,
     },
+    /// It is of a form that has several lines or parts, and these are wrong. There is at least one.
+    Faults(Vec<Fault>),
     /// The payload cannot be decoded.
     Payload {
         /// Where.
@@ -91,6 +93,9 @@ pub enum UserDataError {
         rest: Box<Parsed>,
     },
 }
+
+/// The most further faults that a problem tells; `agent-stub check` tells all.
+const SHOWN: usize = 10;
 
 impl UserDataError {
     /// A stable name for programs.
@@ -111,18 +116,28 @@ impl UserDataError {
             | Self::Placeholder { .. }
             | Self::Parameter { .. } => "user-data-invalid",
             Self::Payload { .. } => "payload-undecodable",
+            Self::Faults(all) => all.first().map_or("user-data-invalid", |fault| fault.code),
+        }
+    }
+
+    /// Everything that is wrong with it, each with its place.
+    pub fn faults(&self) -> Vec<Fault> {
+        match self {
+            Self::Faults(all) => all.clone(),
+            other => vec![Fault::new(other.code(), other.to_string(), other.next())],
         }
     }
 
     /// What to do next, one line.
-    pub fn next(&self) -> &'static str {
+    pub fn next(&self) -> &str {
         match self {
+            Self::Faults(all) => all.first().map_or("", |fault| &fault.next),
             Self::TooLarge => "send a smaller script, or one that downloads its larger part",
             Self::DamagedGzip | Self::Truncated | Self::Unclosed { .. } => {
                 "compare what was sent with what the instance has; render it again with `agent-stub render` and launch again"
             }
             Self::Unrecognized { .. } => {
-                "send what `agent-stub render` writes, or a plain script with a #! line"
+                "send what `agent-stub render` writes, a script with a #! line, cloud-config, or a MIME message of them"
             }
             Self::CarriageReturns => {
                 "send it with plain line feeds, as `agent-stub render` writes it"
@@ -153,7 +168,15 @@ impl UserDataError {
 
     /// The same as the journal holds it.
     pub fn problem(&self) -> Problem {
-        Problem::new(self.code(), format!("the user-data cannot be used: {self}"), self.next())
+        let problem =
+            Problem::new(self.code(), format!("the user-data cannot be used: {self}"), self.next());
+        match self {
+            Self::Faults(all) if all.len() > 1 => {
+                let each = all.iter().skip(1).take(SHOWN).map(ToString::to_string);
+                problem.evidence(each.collect::<Vec<_>>().join("\n"))
+            }
+            _ => problem,
+        }
     }
 }
 
@@ -198,6 +221,11 @@ impl fmt::Display for UserDataError {
                 write!(f, "a placeholder (__MINT_…__) was left unfilled in line {line}")
             }
             Self::Parameter { line, error } => write!(f, "line {line}: {error}"),
+            Self::Faults(all) => match all.as_slice() {
+                [] => Ok(()),
+                [one] => write!(f, "{one}"),
+                [first, rest @ ..] => write!(f, "{first} (and {} more errors)", rest.len()),
+            },
             Self::Payload { line, error, .. } => {
                 write!(f, "{VARIABLE} in line {line} cannot be decoded: {error}")
             }
@@ -210,18 +238,6 @@ impl std::error::Error for UserDataError {}
 /// How other kinds of user-data begin (cloud-init's documentation, "User-data formats", and
 /// the files' own magic numbers).
 const BEGINNINGS: &[(&[u8], &str)] = &[
-    (b"#cloud-config-archive", "a cloud-config archive"),
-    (b"#cloud-config", "cloud-config"),
-    (b"#cloud-boothook", "a cloud-boothook"),
-    (b"#include", "a cloud-init include file"),
-    (b"#part-handler", "a cloud-init part handler"),
-    (b"#upstart-job", "an upstart job"),
-    (b"## template:", "a cloud-init template"),
-    (b"Content-Type:", "a MIME message"),
-    (b"MIME-Version:", "a MIME message"),
-    (b"From ", "a MIME message"),
-    (b"<powershell>", "a Windows script"),
-    (b"<script>", "a Windows script"),
     (b"{", "JSON"),
     (b"\x7fELF", "an ELF program"),
     (super::GZIP, "gzip within gzip"),

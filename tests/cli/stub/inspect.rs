@@ -75,6 +75,13 @@ fn every_kind_is_named() {
             "plain script",
             "the whole of it as the user's script",
         ),
+        (b"#cloud-config\npackages: [git]\n", "cloud-config", "as root: packages: git"),
+        (b"#cloud-boothook\n#!/bin/sh\n", "cloud-boothook", "as root: run boothook (10 bytes"),
+        (
+            b"Content-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\n:\n--x--",
+            "MIME message, 1 part",
+            "the user's script is run last",
+        ),
     ];
     for (user_data, kind, does) in cases {
         shows(&inspect(user_data).expect(0), &[&format!("kind        {kind}\n"), does]);
@@ -84,8 +91,12 @@ fn every_kind_is_named() {
 #[test]
 fn what_is_not_understood_is_named_with_the_next_step() {
     let cases: &[(&[u8], &str)] = &[
-        (b"#cloud-config\npackages: [git]\n", "it is cloud-config"),
-        (b"Content-Type: multipart/mixed; boundary=x\n\n--x", "it is a MIME message"),
+        (b"#cloud-config\nusers: [default]\n", "line 2: `users` is not among the keys"),
+        (
+            b"Content-Type: multipart/mixed; boundary=x\n\n--x",
+            "the MIME message has no closing line",
+        ),
+        (b"#include\nhttps://example.org/x\n", "it is a cloud-init include file"),
         (b"\x7fELF\x02\x01", "it is an ELF program"),
         (b"\0\x01\x02", "it is binary data"),
         (b"echo hi\n", "it is text without a #! line"),
@@ -229,6 +240,6 @@ fn the_plan_is_that_of_a_machine() {
     let damaged = text.replace("\nMINT_USER_BOOTSTRAP='", "\nMINT_USER_BOOTSTRAP='*");
     let ended = on(damaged.as_bytes(), &["plan", "--user-data", "FILE"]).expect(0);
     shows(&ended, &["the user script in user-data cannot be decoded: it is not base64 (byte 0)"]);
-    on(b"#cloud-config\n", &["plan", "--user-data", "FILE"]).expect(1).says("it is cloud-config");
+    on(b"#include\n", &["plan", "--user-data", "FILE"]).expect(1).says("include file");
     on(&user_data, &["plan", "--user-data", "FILE", "--bootstrap", "x"]).expect(64);
 }

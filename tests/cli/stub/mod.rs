@@ -1,6 +1,7 @@
 //! `agent-stub` and the user-data: what is rendered, what real shells make of it, and what
 //! is read back.
 
+mod check;
 mod fetch;
 mod inspect;
 mod parents;

@@ -39,7 +39,7 @@ fn filled(values: &[(&str, &str)]) -> String {
 fn is_understood(text: &str) -> Parsed {
     let parsed = user_data::parse(text.as_bytes()).unwrap();
     assert_eq!(parsed.kind, Kind::ParentStub);
-    assert_eq!(parsed.script.as_ref().map(Script::bytes), Some(script().as_slice()));
+    assert_eq!(parsed.scripts.only().map(Script::bytes), Some(script().as_slice()));
     assert_eq!(parsed.parameters.efs_id.as_deref(), Some("fs-0123456789abcdef0"));
     assert_eq!(parsed.parameters.project_dev.as_deref(), Some("/dev/xvdf"));
     assert_eq!(parsed.parameters.vm_name.as_deref(), Some("default"));
@@ -92,7 +92,7 @@ fn what_is_empty_was_not_given() {
     let text = filled(&empty.map(|name| (name, "")));
     let parsed = user_data::parse(text.as_bytes()).unwrap();
     assert_eq!(parsed.kind, Kind::ParentStub);
-    assert_eq!(parsed.script, None);
+    assert_eq!(parsed.scripts.only(), None);
     assert_eq!(parsed.parameters.variables().len(), 0);
 }
 
@@ -141,7 +141,7 @@ fn cut_short_it_is_never_another_script() {
         match user_data::parse(&text.as_bytes()[..length]) {
             Err(_) => {}
             Ok(parsed) if parsed.kind == Kind::ParentStub => {
-                assert_eq!(parsed.script.as_ref().map(Script::bytes), Some(script().as_slice()));
+                assert_eq!(parsed.scripts.only().map(Script::bytes), Some(script().as_slice()));
             }
             // Before its second variable nothing tells it from a script.
             Ok(_) => assert!(length < second + "MINT_PROJECT_DEV=".len(), "{length}"),
@@ -161,7 +161,7 @@ fn a_script_that_only_mentions_the_variables_is_a_script() {
     for text in scripts {
         let parsed = user_data::parse(text.as_bytes()).unwrap();
         assert_eq!(parsed.kind, Kind::Script, "{text}");
-        assert_eq!(parsed.script.unwrap().bytes(), text.as_bytes());
+        assert_eq!(parsed.scripts.only().unwrap().bytes(), text.as_bytes());
     }
 }
 
@@ -188,7 +188,7 @@ fn any_payload_comes_back() {
         }
         let text = filled(&[("USER_BOOTSTRAP", &STANDARD.encode(&script))]);
         let parsed = user_data::parse(text.as_bytes()).unwrap();
-        assert_eq!(parsed.script.as_ref().map(Script::bytes), Some(script.as_slice()));
+        assert_eq!(parsed.scripts.only().map(Script::bytes), Some(script.as_slice()));
     }
 }
 

@@ -21,7 +21,7 @@ fn the_script_comes_from_the_one_place_for_it() {
     assert_eq!(ended.stderr, "");
     let parsed = user_data::parse(ended.stdout.as_bytes()).unwrap();
     assert_eq!(parsed.kind, Kind::Stub { protocol: PROTOCOL, template: Template::Baked });
-    assert_eq!(parsed.script.unwrap().bytes(), SCRIPT.as_bytes());
+    assert_eq!(parsed.scripts.only().unwrap().bytes(), SCRIPT.as_bytes());
     assert_eq!(parsed.parameters.vm_name.as_deref(), Some("my vm"));
     assert_eq!(parsed.parameters.idle_timeout, Some(90));
     assert_eq!(parsed.parameters.efs_id, None);
@@ -31,7 +31,7 @@ fn the_script_comes_from_the_one_place_for_it() {
 fn no_script_is_no_error_and_one_that_cannot_be_read_is() {
     let home = fresh();
     let ended = run(stub(home.path(), &["render"])).expect(0);
-    assert_eq!(user_data::parse(ended.stdout.as_bytes()).unwrap().script, None);
+    assert_eq!(user_data::parse(ended.stdout.as_bytes()).unwrap().scripts.only(), None);
 
     let home = home_with(SCRIPT);
     let path = home.path().join(".config/mint/user-bootstrap.sh");
@@ -62,7 +62,7 @@ fn the_output_is_for_its_owner_alone() {
     assert_eq!(ended.all(), "");
     assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(
-        user_data::parse(&fs::read(&out).unwrap()).unwrap().script.unwrap().bytes(),
+        user_data::parse(&fs::read(&out).unwrap()).unwrap().scripts.only().unwrap().bytes(),
         SCRIPT.as_bytes()
     );
     fs::set_permissions(&out, Permissions::from_mode(0o644)).unwrap();
@@ -107,7 +107,7 @@ fn a_script_that_the_machine_would_refuse_is_noted_and_handed_over() {
         let home = home_with(script);
         let ended = run(stub(home.path(), &["render"])).expect(0).says(note);
         let parsed = user_data::parse(ended.stdout.as_bytes()).unwrap();
-        assert_eq!(parsed.script.unwrap().bytes(), *script);
+        assert_eq!(parsed.scripts.only().unwrap().bytes(), *script);
     }
 }
 

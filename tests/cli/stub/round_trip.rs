@@ -40,7 +40,7 @@ fn comes_back(launch: &Launch, bytes: &[u8]) {
     assert_eq!(parsed.kind, Kind::Stub { protocol: PROTOCOL, template });
     assert_eq!(parsed.parameters, launch.parameters);
     assert_eq!(parsed.fetch, launch.fetch);
-    let script = parsed.script.as_ref().map(Script::bytes).unwrap_or_default();
+    let script = parsed.scripts.only().map(Script::bytes).unwrap_or_default();
     let sent = launch.script.as_ref().map(Script::bytes).unwrap_or_default();
     assert!(script == sent, "{} bytes came back of {}", script.len(), sent.len());
 }
@@ -68,7 +68,7 @@ fn every_byte_of_any_script_comes_back() {
 fn an_empty_script_and_none_are_the_same_user_data() {
     assert_eq!(rendered(&launch(b"")), rendered(&Launch::default()));
     comes_back(&Launch::default(), &rendered(&Launch::default()));
-    assert_eq!(user_data::parse(&rendered(&launch(b""))).unwrap().script, None);
+    assert_eq!(user_data::parse(&rendered(&launch(b""))).unwrap().scripts.only(), None);
 }
 
 #[test]

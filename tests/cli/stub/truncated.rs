@@ -30,7 +30,7 @@ fn cut_at_any_byte_it_is_refused_or_the_same_script() {
                 // The last line feed carries nothing.
                 Ok(parsed) => {
                     assert_eq!(length, whole.len() - 1);
-                    assert_eq!(parsed.script.as_ref().map(Script::bytes), Some(SCRIPT));
+                    assert_eq!(parsed.scripts.only().map(Script::bytes), Some(SCRIPT));
                     assert_eq!(parsed.parameters, launch.parameters);
                 }
             }
@@ -47,7 +47,7 @@ fn a_part_that_is_missing_in_the_middle_is_refused_or_the_same_script() {
             let rest: String =
                 lines.iter().enumerate().filter(|(n, _)| *n != gap).map(|(_, l)| *l).collect();
             if let Ok(parsed) = user_data::parse(rest.as_bytes()) {
-                assert_eq!(parsed.script.as_ref().map(Script::bytes), Some(SCRIPT), "{rest}");
+                assert_eq!(parsed.scripts.only().map(Script::bytes), Some(SCRIPT), "{rest}");
             }
         }
     }

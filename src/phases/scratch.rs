@@ -1,9 +1,9 @@
-//! The private file that the script is run from. It lies in memory where the sandbox
-//! has such a place, belongs to the user, and is gone when this value is.
+//! The private file that a script is run from. It lies in memory where the sandbox
+//! has such a place, belongs to whoever runs it, and is gone when this value is.
 
 use crate::engine::Context;
 use crate::journal::file;
-use crate::sys::beneath::Dir;
+use crate::sys::beneath::{Dir, Owner};
 use crate::sys::files;
 use std::fs;
 use std::io::{self, Write};
@@ -24,18 +24,29 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// Writes the script where it can be kept private: in memory first, so that a power
-    /// cut leaves nothing; else in the state directory, at last in the one on the volume. A
+    /// cut leaves nothing; else in the state directory, at last in the one on the volume. What
+    /// root runs doesn't lie in the user's home, nor where the user's runtime directory is. A
     /// program (`executed`) needs a place that lets it be executed.
-    pub(super) fn write(bytes: &[u8], executed: bool, cx: &Context<'_>) -> io::Result<Self> {
+    pub(super) fn write(
+        bytes: &[u8],
+        executed: bool,
+        root: bool,
+        cx: &Context<'_>,
+    ) -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         let mut bases = candidates(&[&cx.place.path]);
-        bases.extend(cx.state_at_home());
+        match root {
+            true if cx.user().uid != 0 => bases.retain(|base| is_roots(base)),
+            true => {}
+            false => bases.extend(cx.state_at_home()),
+        }
         for base in bases {
             if executed && files::space(&base).is_ok_and(|s| s.noexec) {
                 last = io::Error::from(io::ErrorKind::Unsupported);
                 continue;
             }
-            match Self::write_in(&base, bytes, cx) {
+            let owner = if root { None } else { cx.credentials().map(|_| cx.owner()) };
+            match Self::write_in(&base, bytes, owner) {
                 Ok(scratch) => return Ok(scratch),
                 Err(e) => last = e,
             }
@@ -43,9 +54,8 @@ impl Scratch {
         Err(last)
     }
 
-    fn write_in(base: &Path, bytes: &[u8], cx: &Context<'_>) -> io::Result<Self> {
+    fn write_in(base: &Path, bytes: &[u8], owner: Option<Owner>) -> io::Result<Self> {
         let name = format!("{}{:016x}", own_prefix(), fastrand::u64(..));
-        let owner = cx.credentials().map(|_| cx.owner());
         let dir = Dir::open(base)?.make_path(Path::new(&name), 0o700, owner)?;
         // From here on a failure removes what was made.
         let scratch = Self { path: base.join(name) };
@@ -62,6 +72,11 @@ impl Scratch {
         self.path.join(NAME)
     }
 
+    /// The directory, which nobody else can look into.
+    pub(super) fn directory(&self) -> &Path {
+        &self.path
+    }
+
     /// Does its filesystem refuse to execute programs?
     pub(super) fn noexec(&self) -> bool {
         files::space(&self.path).is_ok_and(|s| s.noexec)
@@ -72,6 +87,18 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Can nobody but root rename what root makes there? Every directory on the way is root's, and
+/// one that others may write to has the sticky bit.
+fn is_roots(base: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(base) = base.canonicalize() else { return false };
+    base.ancestors().all(|directory| {
+        directory.symlink_metadata().is_ok_and(|m| {
+            m.is_dir() && m.uid() == 0 && (m.mode() & 0o022 == 0 || m.mode() & 0o1000 != 0)
+        })
+    })
 }
 
 /// Directories in memory, then the state directories.

@@ -1,25 +1,21 @@
 //! The first line of a script, read as the kernel reads it (`execve(2)`, "Interpreter
 //! scripts"; fs/binfmt_script.c).
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
-
 /// The kernel looks at no more than this many bytes (BINPRM_BUF_SIZE).
 const LOOKED_AT: usize = 256;
 
 /// What a script asks to be run by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shebang {
+pub struct Shebang {
     /// Absolute path of the interpreter.
-    pub(super) interpreter: PathBuf,
+    pub interpreter: Vec<u8>,
     /// Its one argument: all the rest of the line, inner blanks included.
-    pub(super) argument: Option<OsString>,
+    pub argument: Option<Vec<u8>>,
 }
 
 /// Why a script cannot be run by its own first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub enum Fault {
     /// There is no `#!` line, and it is no ELF program either.
     Absent,
     /// The line ends with a carriage return: the file was saved with Windows line ends.
@@ -28,11 +24,31 @@ pub(super) enum Fault {
     Unusable,
 }
 
+impl Fault {
+    /// What is wrong with a script, and what to do.
+    pub fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Absent => (
+                "the user script has no #! line",
+                "begin it with #!/bin/bash or another interpreter, and recreate the sandbox",
+            ),
+            Self::CarriageReturn => (
+                "the user script has Windows line ends, so its interpreter is not found",
+                "convert it (dos2unix), and recreate the sandbox",
+            ),
+            Self::Unusable => (
+                "the user script's first line names no interpreter that the kernel can run",
+                "begin it with an absolute path, such as #!/bin/bash, and recreate the sandbox",
+            ),
+        }
+    }
+}
+
 /// Reads the first line. `Ok(None)` is an ELF program, which needs none.
 ///
 /// # Errors
 /// The script cannot be run by its own first line.
-pub(super) fn parse(script: &[u8]) -> Result<Option<Shebang>, Fault> {
+pub fn parse(script: &[u8]) -> Result<Option<Shebang>, Fault> {
     if script.starts_with(b"\x7fELF") {
         return Ok(None);
     }
@@ -54,8 +70,8 @@ pub(super) fn parse(script: &[u8]) -> Result<Option<Shebang>, Fault> {
     }
     let argument = argument.trim_ascii();
     Ok(Some(Shebang {
-        interpreter: OsString::from_vec(interpreter.to_vec()).into(),
-        argument: (!argument.is_empty()).then(|| OsString::from_vec(argument.to_vec())),
+        interpreter: interpreter.to_vec(),
+        argument: (!argument.is_empty()).then(|| argument.to_vec()),
     }))
 }
 
@@ -65,8 +81,8 @@ mod tests {
 
     fn line(script: &[u8]) -> (String, Option<String>) {
         let s = parse(script).unwrap().unwrap();
-        let text = |o: OsString| o.into_string().unwrap();
-        (s.interpreter.to_string_lossy().into_owned(), s.argument.map(text))
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (text(s.interpreter), s.argument.map(text))
     }
 
     #[test]
