@@ -73,8 +73,9 @@ pub struct LoginWork {
     pub home: Option<String>,
     /// The groups of a user who is made, as far as they exist.
     pub groups: Vec<String>,
-    /// Is a sudo rule written for it?
-    pub sudo: bool,
+    /// Is a sudo rule written for it? Where nobody says, for one that is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sudo: Option<bool>,
     /// Who may log in, lines of `authorized_keys`; `None` where the metadata is not read.
     pub keys: Option<Vec<String>>,
 }
@@ -144,7 +145,7 @@ fn login(config: &Config, facts: &Facts) -> LoginWork {
         gid: config.user.gid,
         home: config.user.home.as_ref().map(|home| home.to_string_lossy().into_owned()),
         groups: config.guest.groups.clone(),
-        sudo: config.guest.sudo.unwrap_or(make),
+        sudo: config.guest.sudo,
         keys: told.read.then(|| [told.public_keys.clone(), told.ssh_keys.clone()].concat()),
     }
 }
@@ -190,7 +191,7 @@ impl LoginWork {
                 self.user
             ));
         }
-        if self.sudo {
+        if self.sudo.unwrap_or(self.make) {
             lines
                 .push(format!("let {} become root by sudo, in /etc/sudoers.d/90-agent", self.user));
         }

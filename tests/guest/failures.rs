@@ -155,6 +155,33 @@ fn a_rule_that_visudo_refuses_is_none_and_degrades_the_boot() {
     assert_eq!((&status["state"], problem(&status, "login")), (&json!("degraded"), "login-sudo"));
     assert_eq!(fs::read_dir(machine.path("etc/sudoers.d")).unwrap().count(), 0);
     assert_eq!(machine.authorized(), [KEY], "the way in is laid all the same");
+    // It is tried again, and nothing else is.
+    fs::write(machine.path("home/ubuntu/.ssh/authorized_keys"), "").unwrap();
+    assert_eq!(machine.boot()["state"], "degraded");
+    machine.program("usr/sbin/visudo", "#!/bin/sh\n");
+    machine.boots();
+    assert!(machine.path("etc/sudoers.d/90-agent").exists());
+    assert!(machine.authorized().is_empty());
+}
+
+#[test]
+fn a_user_whose_making_was_cut_off_gets_the_rest_at_the_next_boot() {
+    if !ready() {
+        return;
+    }
+    let machine = Machine::new("");
+    machine.program("usr/sbin/visudo", "#!/bin/sh\necho x >/mnt/out/checking; sleep 60\n");
+    let running = machine.start("agent boot >/mnt/out/log 2>&1");
+    eventually("the rule is being checked", || fs::read(machine.path("out/checking")).ok());
+    signal(-running.pid(), 9);
+    running.end();
+    assert!(machine.read("etc/passwd").contains("ubuntu"));
+    assert!(!machine.path("etc/sudoers.d/90-agent").exists());
+    machine.program("usr/sbin/visudo", "#!/bin/sh\n");
+    machine.boots();
+    assert!(machine.read("etc/sudoers.d/90-agent").contains("ubuntu ALL="));
+    assert_eq!(machine.authorized(), [KEY]);
+    assert_eq!(fs::read_dir(machine.path("etc/sudoers.d")).unwrap().count(), 1);
 }
 
 #[test]

@@ -30,23 +30,29 @@ const UNCHECKED: &str = "/etc/sudoers.d/90-agent.unchecked";
 /// Sees to the login user.
 pub(super) async fn run(work: &LoginWork, cx: &mut Context<'_>) -> Report {
     let mut report = Report::default();
+    // A user who is made gets a rule too, also where the making was cut off before that.
+    let making = Once::of(&format!("making {}", work.user), cx);
     if work.make {
+        if making.stand != Stand::Unknown
+            && let Err(problem) = making.begin()
+        {
+            return Report::failed(problem);
+        }
         match make(work, cx).await {
             Ok(note) => report.notes.push(note),
             Err(problem) => return Report::failed(problem),
         }
         cx.settle_user();
         if matches!(cx.facts.switch, Switch::Pending | Switch::Unknown(_)) {
-            return Report::failed(unmade(
-                &work.user,
-                "useradd has made it, and it is not in /etc/passwd",
-            ));
+            let why = "useradd has made it, and it is not in /etc/passwd";
+            return Report::failed(unmade(&work.user, why));
         }
     }
+    let made = work.make || making.cut_off;
     let once = Once::of(&work.user, cx);
     match &once.stand {
-        Stand::Done(at) if !work.make => return not_repeated(at, cx),
-        Stand::Own(why) if !work.make => {
+        Stand::Done(at) if !made => return not_repeated(at, cx),
+        Stand::Own(why) if !made => {
             return match once.end() {
                 Ok(()) => Report::skipped(format!("left as it is: {why}")),
                 Err(problem) => Report::failed(problem),
@@ -56,40 +62,47 @@ pub(super) async fn run(work: &LoginWork, cx: &mut Context<'_>) -> Report {
         _ => {}
     }
     once.warn(&mut report);
-    if let Err(problem) = admit(work, &once, cx, &mut report).await {
-        report.fail(problem);
-    }
-    report
-}
-
-/// Lets the user in, as far as it is known whom, and records it.
-async fn admit(
-    work: &LoginWork,
-    once: &Once,
-    cx: &Context<'_>,
-    report: &mut Report,
-) -> Result<(), Problem> {
-    let recorded = once.stand != Stand::Unknown && work.keys.is_some();
-    if recorded {
-        once.begin()?;
-    }
-    if work.sudo {
+    if work.sudo.unwrap_or(made) {
         match rule(&work.user, cx).await {
             Ok(note) => report.notes.extend(note),
             // Who can log in can see to it.
             Err(problem) => report.problems.push((OnFailure::Degrade, problem)),
         }
     }
+    let ruled = report.problems.is_empty();
+    let admitted = match &once.stand {
+        Stand::Done(_) if !work.make => Ok(()),
+        _ => admit(work, &once, cx, &mut report).await,
+    };
+    // Until the rule stands, the making has not come to its end.
+    let ended = match made && ruled && making.stand != Stand::Unknown {
+        true => admitted.and_then(|()| making.end()),
+        false => admitted,
+    };
+    if let Err(problem) = ended {
+        report.fail(problem);
+    }
+    report
+}
+
+/// Lets in whom the launch names, as far as it is known, and records it.
+async fn admit(
+    work: &LoginWork,
+    once: &Once,
+    cx: &Context<'_>,
+    report: &mut Report,
+) -> Result<(), Problem> {
     let Some(keys) = &work.keys else {
         report.notes.push("the launch's keys are in the metadata, which has not been read".into());
         return Ok(());
     };
+    once.begin()?;
     if keys.is_empty() {
         report.notes.push("the launch gave no SSH key".into());
     } else {
         report.notes.push(authorize(keys, cx).await?);
     }
-    if recorded { once.end() } else { Ok(()) }
+    once.end()
 }
 
 /// Makes the user; its password is locked, as `useradd` leaves it.
@@ -197,6 +210,6 @@ fn no_rule(why: &str) -> Problem {
     Problem::new(
         "login-sudo",
         format!("the sudo rule cannot be written: {why}"),
-        "see to /etc/sudoers.d, then run `agent boot --only login --again`; guest.sudo = false writes none",
+        "see to /etc/sudoers.d, then run `agent boot`; guest.sudo = false writes none",
     )
 }

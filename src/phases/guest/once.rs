@@ -29,6 +29,8 @@ pub(super) struct Once {
     ledger: Ledger,
     run: DutyRun,
     pub(super) stand: Stand,
+    /// Its last run here was cut off, or did not come to its end.
+    pub(super) cut_off: bool,
 }
 
 impl Once {
@@ -37,12 +39,12 @@ impl Once {
         let instance = cx.plan.instance.id.clone();
         let run = DutyRun { instance, duty: cx.phase, subject: subject.to_owned() };
         let ledger = cx.open_ledger();
-        let stand = if is_known(cx) {
-            stand(past_duty(&ledger.records, &run), &run.instance, cx.repeats())
-        } else {
-            Stand::Unknown
+        let past = past_duty(&ledger.records, &run);
+        let stand = match is_known(cx) {
+            true => stand(past, &run.instance, cx.repeats()),
+            false => Stand::Unknown,
         };
-        Self { ledger, run, stand }
+        Self { ledger, run, stand, cut_off: past == PastDuty::CutOff }
     }
 
     /// Records that it begins, synced.
