@@ -240,6 +240,7 @@ mod tests {
                 "host-keys",
                 "login",
                 "root-disk",
+                "user-data",
                 "provision",
                 "volume",
                 "tools",

@@ -291,7 +291,10 @@ mod tests {
         };
         assert!(!names(&config).contains(&"user-data"));
         config.ec2.enabled = true;
-        assert_eq!(names(&config)[..2], ["metadata", "user-data"]);
+        // Whoever has to look at a bad one can log in by then.
+        assert_eq!(names(&config)[..2], ["metadata", "machine-id"]);
+        let at = |name: &str| names(&config).iter().position(|n| *n == name);
+        assert!(at("login") < at("user-data") && at("user-data") < at("volume"));
     }
 
     #[test]
