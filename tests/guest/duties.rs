@@ -59,6 +59,19 @@ fn a_first_boot_makes_a_copy_of_the_image_into_this_instance() {
 }
 
 #[test]
+fn a_cloud_config_names_the_machine_and_adds_its_keys() {
+    if !ready() {
+        return;
+    }
+    let machine = Machine::new("");
+    machine
+        .user_data(&format!("#cloud-config\nhostname: box\nssh_authorized_keys:\n  - {OTHER}\n"));
+    machine.boots();
+    assert_eq!(machine.read("etc/hostname"), "box\n");
+    assert_eq!(machine.authorized(), [KEY, OTHER]);
+}
+
+#[test]
 fn a_later_boot_touches_nothing_of_it_and_what_the_user_changed_stays() {
     if !ready() {
         return;

@@ -72,7 +72,7 @@ fn user_data_that_cannot_be_used_keeps_nobody_out() {
     let machine = Machine::new("");
     machine.user_data("\u{7f}ELF is not what is meant");
     let status = machine.boot();
-    assert_eq!((&status["state"], &status["phase"]), (&json!("failed"), &json!("metadata")));
+    assert_eq!((&status["state"], &status["phase"]), (&json!("failed"), &json!("user-data")));
     for name in ["machine-id", "hostname", "host-keys", "login"] {
         assert_eq!(phase(&status, name)["state"], "ok", "{status:#}");
     }
