@@ -115,7 +115,7 @@ fn server_waited(ec2: &mut Instance) {
 
 /// What tells this machine from another: its host key and its machine id.
 #[track_caller]
-fn identity(ec2: &mut Instance) -> [String; 2] {
+pub(crate) fn identity(ec2: &mut Instance) -> [String; 2] {
     let shown =
         ec2.machine.run("cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub; cat /etc/machine-id");
     let lines: Vec<&str> = shown.stdout.lines().collect();
@@ -124,7 +124,7 @@ fn identity(ec2: &mut Instance) -> [String; 2] {
 }
 
 #[track_caller]
-fn make_key(directory: &Path, name: &str) -> String {
+pub(crate) fn make_key(directory: &Path, name: &str) -> String {
     let mut make = Command::new("ssh-keygen");
     make.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(directory.join(name));
     util::run(make).expect(0);

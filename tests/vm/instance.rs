@@ -59,6 +59,15 @@ impl Instance {
         instance
     }
 
+    /// A launch of an image that has the agent's units and configuration already.
+    #[track_caller]
+    pub(crate) fn as_baked(machine: Machine, user_data: &str) -> Self {
+        let mut instance = Self::without_units(machine, user_data);
+        let text = format!("{CONFIG}api = \"{}\"\n", instance.api);
+        instance.machine.put("/etc/agent/conf.d/90-rig.toml", text, 0o644);
+        instance
+    }
+
     /// One where nothing starts the agent, and it is not configured.
     #[track_caller]
     pub(crate) fn without_units(mut machine: Machine, user_data: &str) -> Self {

@@ -36,5 +36,6 @@ mod guest_duties;
 mod idle;
 mod instance;
 mod life;
+mod machine_image;
 mod storage;
 mod sync;

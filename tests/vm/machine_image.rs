@@ -1,0 +1,71 @@
+//! The machine image as it is shipped (`image/ami`): it starts by its own firmware, becomes an
+//! instance that its owner can log into, and no two of them share what tells machines apart.
+
+use crate::guest_duties::{identity, make_key};
+use crate::instance::{BOOT, Instance};
+use crate::rig::machine::Machine;
+use crate::rig::{Variant, ready};
+use crate::util::fresh;
+use serde_json::json;
+use std::fs;
+use std::path::Path;
+
+/// A login as a client sees it: with the key, and with no server but this instance's.
+const LOGIN: &str = "printf '127.0.0.1 %s\\n' \"$(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)\" >/root/known; \
+    ssh -i /root/key -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/root/known \
+    -o HostKeyAlgorithms=ssh-ed25519 admin@127.0.0.1 'id -un; sudo -n id -u; git --version'";
+
+#[test]
+fn the_baked_image_starts_by_itself_and_every_clone_is_another_machine() {
+    if !ready(Variant::Ami) {
+        return;
+    }
+    let keys = fresh();
+    let key = make_key(keys.path(), "key");
+    let mut first = launched(keys.path(), &key);
+    first.machine.by_firmware();
+    first.machine.grow_root(3072);
+    let status = first.start();
+    assert_eq!(status["state"], "complete", "{status:#}");
+    logs_in(&mut first);
+    let size = first.machine.run("df --output=size -BM / | tail -1 | tr -dc 0-9").stdout;
+    assert!(size.parse::<u32>().unwrap() > 2700, "the disk has not grown: {size}\n{status:#}");
+    // What the image starts, it can start, and nothing waits for what isn't there.
+    first.machine.run("systemctl --failed --no-legend | grep .").expect(1);
+    let active = "systemctl is-active agent-boot agent-idle.timer agent-complete.target ssh \
+                  systemd-networkd systemd-resolved systemd-timesyncd";
+    first.machine.run(active).expect(0);
+    let absent = first.machine.run("command -v cloud-init; ls -d /etc/cloud /var/lib/cloud");
+    assert_eq!(absent.stdout, "");
+    let one = identity(&mut first);
+    first.machine.reboot();
+    let status = first.settled();
+    assert_eq!((&status["state"], identity(&mut first)), (&json!("complete"), one.clone()));
+    logs_in(&mut first);
+    first.machine.power_off();
+    drop(first);
+
+    let mut second = launched(keys.path(), &key);
+    let status = second.start();
+    assert_eq!(status["state"], "complete", "{status:#}");
+    let two = identity(&mut second);
+    assert!(one.iter().zip(&two).all(|(a, b)| a != b), "{one:?} {two:?}");
+    logs_in(&mut second);
+    second.machine.power_off();
+}
+
+/// A launch of the image with this key.
+#[track_caller]
+fn launched(keys: &Path, key: &str) -> Instance {
+    let mut ec2 = Instance::as_baked(Machine::with_agent(Variant::Ami), "");
+    ec2.machine.put("/root/key", fs::read(keys.join("key")).unwrap(), 0o600);
+    ec2.service.change(json!({"ssh_key": key}));
+    ec2
+}
+
+#[track_caller]
+fn logs_in(ec2: &mut Instance) {
+    ec2.machine.wait_for("systemctl -q is-active ssh.service", BOOT);
+    let ended = ec2.machine.run(LOGIN);
+    assert!(ended.stdout.starts_with("admin\n0\ngit version"), "{ended:#?}");
+}
