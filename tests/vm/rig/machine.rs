@@ -304,9 +304,11 @@ impl Machine {
         }
         // As EC2's firmware says it (EC2 user guide, "Identify EC2 instances").
         let id = &self.instance;
+        // Its own: an empty machine id is filled with it (machine-id(5)).
+        let uuid = format!("ec2e1916-9099-7caf-fd21-{:0>12}", &id[id.len().saturating_sub(12)..]);
         for table in [
             "type=0,vendor=Amazon EC2,version=1.0".to_owned(),
-            "type=1,manufacturer=Amazon EC2,product=m7i.large,serial=ec2e1916-9099-7caf-fd21-012345abcdef,uuid=ec2e1916-9099-7caf-fd21-012345abcdef".into(),
+            format!("type=1,manufacturer=Amazon EC2,product=m7i.large,serial={uuid},uuid={uuid}"),
             format!("type=2,manufacturer=Amazon EC2,asset={id}"),
             format!("type=3,manufacturer=Amazon EC2,asset={id}"),
         ] {
