@@ -1,7 +1,7 @@
 //! `agent clean`.
 
 use super::args::CleanArgs;
-use super::print;
+use super::{print, print_json};
 use crate::clean::{self, Finding, Report};
 use crate::views::plain::Plain;
 use std::path::Path;
@@ -18,10 +18,7 @@ pub(super) fn main(args: &CleanArgs) -> u8 {
         }
     };
     if args.json {
-        match serde_json::to_string_pretty(&report) {
-            Ok(json) => print(&format_args!("{json}\n")),
-            Err(e) => eprintln!("agent: clean: the report cannot be printed: {e}"),
-        }
+        print_json(&report, "clean: the report");
     } else {
         show(&report, removes);
     }

@@ -1,7 +1,7 @@
 //! `agent idle`.
 
 use super::args::{IdleArgs, IdleCommand};
-use super::print;
+use super::{print, print_json};
 use crate::config::value::human;
 use crate::idle::{self, Checked, Extended, Stand};
 use crate::views::idle::Text;
@@ -47,10 +47,7 @@ fn look(args: &IdleArgs) -> u8 {
         }
     };
     if args.json {
-        match serde_json::to_string_pretty(&report) {
-            Ok(json) => print(&format_args!("{json}\n")),
-            Err(e) => eprintln!("agent: idle: the report cannot be printed: {e}"),
-        }
+        print_json(&report, "idle: the report");
     } else {
         print(&Text(&report));
     }

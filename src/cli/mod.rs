@@ -26,6 +26,16 @@ fn print(text: &dyn std::fmt::Display) {
     let _ = write!(std::io::stdout().lock(), "{text}");
 }
 
+/// Prints `value` as JSON; `what` names it where that fails. Returns whether it was printed.
+fn print_json(value: &impl serde::Serialize, what: &str) -> bool {
+    let json = serde_json::to_string_pretty(value);
+    match &json {
+        Ok(json) => print(&format_args!("{json}\n")),
+        Err(e) => eprintln!("agent: {what} cannot be printed: {e}"),
+    }
+    json.is_ok()
+}
+
 /// Runs the command that `arguments` name (the program's own name first).
 pub fn main(arguments: Vec<OsString>) -> u8 {
     let cli: Cli = match command_line::read(arguments) {

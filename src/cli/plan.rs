@@ -2,7 +2,7 @@
 
 use super::args::PlanArgs;
 use super::config::print_errors;
-use super::print;
+use super::{print, print_json};
 use crate::config::Config;
 use crate::config::value::Span;
 use crate::ec2::imds::{self, Settings};
@@ -45,14 +45,5 @@ pub(super) fn main(args: &PlanArgs) -> u8 {
         print(&plan);
         return 0;
     }
-    match serde_json::to_string_pretty(&plan) {
-        Ok(json) => {
-            print(&format_args!("{json}\n"));
-            0
-        }
-        Err(e) => {
-            eprintln!("agent: the plan cannot be printed: {e}");
-            1
-        }
-    }
+    u8::from(!print_json(&plan, "the plan"))
 }

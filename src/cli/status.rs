@@ -1,7 +1,7 @@
 //! `agent status`.
 
 use super::args::StatusArgs;
-use super::print;
+use super::{print, print_json};
 use crate::journal::event::PhaseResult;
 use crate::journal::status::PhaseState;
 use crate::journal::{State, Status};
@@ -20,10 +20,7 @@ pub(super) fn main(args: &StatusArgs) -> u8 {
         observe::status(config)
     };
     if args.json {
-        match serde_json::to_string_pretty(&status) {
-            Ok(json) => print(&format_args!("{json}\n")),
-            Err(e) => eprintln!("agent: the status cannot be printed: {e}"),
-        }
+        print_json(&status, "the status");
     } else if !args.quiet {
         print(&Text(&status));
         if args.timeline {

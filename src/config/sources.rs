@@ -57,6 +57,27 @@ impl Sources {
     pub fn file(path: &Path) -> Self {
         Self { main: path.into(), directory: None, explicit: true, ..Self::standard() }
     }
+
+    /// The files to read, in order, each with whether it must be there. A directory that
+    /// is there but cannot be listed stands for itself.
+    pub fn files(&self) -> Vec<(PathBuf, bool)> {
+        let mut all = vec![(self.main.clone(), self.explicit)];
+        let Some(directory) = &self.directory else { return all };
+        match fs::read_dir(directory) {
+            Ok(entries) => {
+                let mut more: Vec<PathBuf> = entries
+                    .flatten()
+                    .map(|e| e.path())
+                    .filter(|p| p.extension().is_some_and(|x| x == "toml"))
+                    .collect();
+                more.sort();
+                all.extend(more.into_iter().map(|p| (p, true)));
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(_) => all.push((directory.clone(), true)),
+        }
+        all
+    }
 }
 
 fn agent_variables(
@@ -99,7 +120,7 @@ pub fn load(sources: &Sources) -> Result<Config, LoadError> {
         }
         Err(e) => errors.push(e),
     };
-    for (path, required) in files(sources) {
+    for (path, required) in sources.files() {
         let origin = path.display().to_string();
         match read_file(&path) {
             Ok(text) => take(origin.clone(), check_text(&origin, &text)),
@@ -128,27 +149,6 @@ pub fn load(sources: &Sources) -> Result<Config, LoadError> {
     errors.extend(whole.err());
     config.sources = read;
     if errors.is_empty() { Ok(config) } else { Err(LoadError { errors, usable: config.into() }) }
-}
-
-/// The files to read, in order, each with whether it must be there. A directory that
-/// is there but cannot be listed stands for itself.
-fn files(sources: &Sources) -> Vec<(PathBuf, bool)> {
-    let mut all = vec![(sources.main.clone(), sources.explicit)];
-    let Some(directory) = &sources.directory else { return all };
-    match fs::read_dir(directory) {
-        Ok(entries) => {
-            let mut more: Vec<PathBuf> = entries
-                .flatten()
-                .map(|e| e.path())
-                .filter(|p| p.extension().is_some_and(|x| x == "toml"))
-                .collect();
-            more.sort();
-            all.extend(more.into_iter().map(|p| (p, true)));
-        }
-        Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(_) => all.push((directory.clone(), true)),
-    }
-    all
 }
 
 fn read_file(path: &Path) -> std::io::Result<String> {

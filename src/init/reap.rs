@@ -3,7 +3,7 @@
 
 use super::report::Report;
 use crate::sys::process::{self, Reaped};
-use crate::sys::quiet::BATCH;
+use crate::sys::quiet::{BATCH, Wakes};
 use crate::sys::signals;
 
 /// How a child ended: its exit status, or 128+n for signal n.
@@ -56,9 +56,13 @@ impl Reaper {
         self.ended
     }
 
-    /// Is every child named as it is reaped?
-    pub(super) fn tells(&self) -> bool {
-        self.tell.is_some()
+    /// Which ends are somebody's matter; `kills`: those by SIGKILL are.
+    pub(super) fn wakes(&self, kills: bool) -> Wakes {
+        match self.tell {
+            Some(_) => Wakes::Every,
+            None if kills => Wakes::Killed,
+            None => Wakes::Awaited,
+        }
     }
 
     /// Reaps the children that have ended: all of them, or as many as may be before somebody looks

@@ -7,7 +7,7 @@ use super::handoff::Stand;
 use super::memory_watch::MemoryWatch;
 use super::options::Target;
 use crate::config::value::human;
-use crate::sys::quiet::{Quiet, Route, Wakes, Woken};
+use crate::sys::quiet::{Quiet, Route, Woken};
 use crate::sys::signals;
 use std::time::{Duration, Instant};
 
@@ -108,14 +108,8 @@ impl Init {
 
     /// What is done for the workload `pid` without thinking.
     fn quiet(&self, pid: i32, kills: bool) -> Quiet {
-        let every = if self.reaper.tells() {
-            Wakes::Every
-        } else if kills {
-            Wakes::Killed
-        } else {
-            Wakes::Awaited
-        };
-        Quiet::new(self.receiver(pid), pid, every, |signal| match self.route(signal) {
+        let wakes = self.reaper.wakes(kills);
+        Quiet::new(self.receiver(pid), pid, wakes, |signal| match self.route(signal) {
             Route::Send(_) if self.report.names_each() => Route::Wake,
             route => route,
         })

@@ -4,7 +4,7 @@ use super::Init;
 use super::boot::pid_of;
 use super::handoff::Stand;
 use super::program;
-use crate::sys::quiet::{Quiet, Route, Wakes};
+use crate::sys::quiet::{Quiet, Route};
 use crate::sys::signals::Ignored;
 use crate::sys::users::Credentials;
 use crate::sys::{signals, spawn, start, terminal};
@@ -79,8 +79,7 @@ impl Init {
 
     /// Runs nothing: reaps until a signal asks to end (a pod's pause container).
     fn pause(&mut self, stand: &Stand) -> u8 {
-        let wakes = if self.reaper.tells() { Wakes::Every } else { Wakes::Awaited };
-        let quiet = Quiet::new(0, 0, wakes, |signal| match signal {
+        let quiet = Quiet::new(0, 0, self.reaper.wakes(false), |signal| match signal {
             libc::SIGTERM | libc::SIGINT => Route::Wake,
             _ => Route::Drop,
         });

@@ -8,7 +8,8 @@ use crate::engine::command::{self, End, Identity, Invocation, Log};
 use crate::journal::Problem;
 use crate::plan::Environment;
 use crate::sys::signals;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -25,15 +26,21 @@ pub(super) fn there(name: &str) -> bool {
     program(name).is_some()
 }
 
-/// Runs `program` with the arguments behind the first of `argv` until its end or `limit`; `log` is
-/// the name of the file that is told of it.
+/// A program's end by itself.
+pub(super) struct Ran {
+    pub(super) status: i32,
+    pub(super) output: String,
+}
+
+/// Runs `program` with the arguments behind the first of `argv` until its end or `limit`; the `log`
+/// with this name is told of it.
 ///
 /// # Errors
 /// There is no memory for what it says.
 pub(super) async fn execute(
     program: PathBuf,
     argv: &[String],
-    log: &Path,
+    (mut log, name): (&File, &Path),
     limit: Instant,
     cx: &Context<'_>,
 ) -> io::Result<(End, String)> {
@@ -50,9 +57,10 @@ pub(super) async fn execute(
         environment: &environment,
         identity: Identity::Agent,
     };
-    let mut log = Log::in_memory(log.to_owned())?;
-    let end = command::run_until(limit, &what, &mut log, cx).await;
-    let output = log.output();
+    let mut said = Log::in_memory(name.to_owned())?;
+    let end = command::run_until(limit, &what, &mut said, cx).await;
+    let output = said.output();
+    let _ = writeln!(log, "agent: {}: {}\n{}", argv.join(" "), word(&end), output.trim_end());
     Ok((end, output))
 }
 

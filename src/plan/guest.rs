@@ -8,6 +8,7 @@ use super::facts::{Facts, Switch};
 use super::{Phase, PhaseName, Work};
 use crate::config::value::Span;
 use crate::config::{Config, Wanted};
+use crate::stub::told::CloudConfig;
 use serde::Serialize;
 
 /// What the launch says of the guest.
@@ -19,10 +20,6 @@ pub struct Told {
     pub local_hostname: Option<String>,
     /// The launch's public keys, lines of `authorized_keys`.
     pub public_keys: Vec<String>,
-    /// The user-data's own name for the machine; it outranks the metadata's.
-    pub hostname: Option<String>,
-    /// Keys of the user-data's own, beside the launch's.
-    pub ssh_keys: Vec<String>,
 }
 
 /// One guest duty.
@@ -120,16 +117,16 @@ pub(super) fn phases(config: &Config, facts: &Facts) -> Vec<Phase> {
 }
 
 fn hostname(config: &Config, facts: &Facts) -> HostnameWork {
-    let told = &facts.told;
-    match (&config.guest.name, &told.hostname) {
+    let cloud = facts.machine.as_ref().map(|machine| &machine.cloud);
+    match (&config.guest.name, cloud.and_then(CloudConfig::name)) {
         (Some(name), _) => {
             HostnameWork { name: Some(name.clone()), source: "configuration", written: true }
         }
         (None, Some(name)) => {
-            HostnameWork { name: Some(name.clone()), source: "user-data", written: true }
+            HostnameWork { name: Some(name.to_owned()), source: "user-data", written: true }
         }
         (None, None) => HostnameWork {
-            name: told.local_hostname.clone(),
+            name: facts.told.local_hostname.clone(),
             source: "instance metadata",
             written: false,
         },
@@ -138,6 +135,7 @@ fn hostname(config: &Config, facts: &Facts) -> HostnameWork {
 
 fn login(config: &Config, facts: &Facts) -> LoginWork {
     let (told, make) = (&facts.told, matches!(facts.switch, Switch::Pending));
+    let own = facts.machine.iter().flat_map(|machine| &machine.cloud.ssh_authorized_keys);
     LoginWork {
         user: facts.user.name.clone(),
         make,
@@ -146,7 +144,7 @@ fn login(config: &Config, facts: &Facts) -> LoginWork {
         home: config.user.home.as_ref().map(|home| home.to_string_lossy().into_owned()),
         groups: config.guest.groups.clone(),
         sudo: config.guest.sudo,
-        keys: told.read.then(|| [told.public_keys.clone(), told.ssh_keys.clone()].concat()),
+        keys: told.read.then(|| told.public_keys.iter().chain(own).cloned().collect()),
     }
 }
 
@@ -209,8 +207,8 @@ impl LoginWork {
 
 #[cfg(test)]
 mod tests {
-    use super::super::resolve;
     use super::super::resolve::tests::facts;
+    use super::super::{Machine, resolve};
     use super::*;
     use crate::config::{check_text, config_of};
 
@@ -278,7 +276,8 @@ mod tests {
         let mut facts = facts();
         facts.told.local_hostname = Some("m.internal".into());
         assert_eq!(hostname(&silent, &facts).name.as_deref(), Some("m.internal"));
-        facts.told.hostname = Some("u".into());
+        let cloud = CloudConfig { hostname: Some("u".into()), ..CloudConfig::default() };
+        facts.machine = Some(Machine { cloud, ..Machine::default() });
         assert_eq!(hostname(&silent, &facts).name.as_deref(), Some("u"));
         assert_eq!(hostname(&named, &facts).name.as_deref(), Some("c"));
     }

@@ -5,8 +5,8 @@ use super::facts::Facts;
 use super::{Environment, Work, user_variables};
 use crate::config::value::{OnFailure, Span};
 use crate::config::{Config, Health, RunAt, StepUser};
+use crate::stub::payload::sha256;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -106,7 +106,7 @@ fn definition(argv: &[String], s: &crate::config::Step) -> String {
     type What<'a> = (&'a [String], &'a StepUser, &'a Option<PathBuf>, &'a BTreeMap<String, String>);
     let what: What<'_> = (argv, &s.user, &s.directory, &s.environment);
     let text = serde_json::to_vec(&what).unwrap_or_default();
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256(text)
 }
 
 /// Looking for what the machine must have.

@@ -5,7 +5,8 @@ use super::{Environment, Facts, PayloadState, Phase, PhaseName, Work};
 use crate::config::Config;
 use crate::config::value::Retry;
 use crate::journal::Problem;
-use crate::stub::told::{self, Duties, Label, Packages, Part, Scripts, WriteFile};
+use crate::stub::payload::sha256;
+use crate::stub::told::{Duties, Label, Packages, Part, Scripts, WriteFile};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -249,7 +250,7 @@ pub fn definition_of_files<'a>(files: impl Iterator<Item = &'a WriteFile>) -> St
             format!("{text} {}\n", file.content.sha256())
         })
         .collect();
-    told::hex(each.concat())
+    sha256(each.concat())
 }
 
 #[cfg(test)]

@@ -107,8 +107,13 @@ impl Script {
 
     /// SHA-256 of the script's bytes, in hexadecimal: the payload's name in the ledger.
     pub fn sha256(&self) -> String {
-        Sha256::digest(&self.0).iter().map(|b| format!("{b:02x}")).collect()
+        sha256(&self.0)
     }
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 impl fmt::Debug for Script {

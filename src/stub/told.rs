@@ -3,9 +3,8 @@
 //!
 //! Whatever may hold a token is a [`Script`], which shows nothing of itself.
 
-use super::payload::Script;
+use super::payload::{Script, sha256};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -78,7 +77,7 @@ impl Scripts {
             return only.sha256();
         }
         let each: Vec<String> = self.0.iter().map(|part| part.script.sha256() + "\n").collect();
-        hex(each.concat())
+        sha256(each.concat())
     }
 }
 
@@ -97,9 +96,16 @@ pub struct CloudConfig {
     /// `fqdn`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fqdn: Option<String>,
-    /// `ssh_authorized_keys`: lines of the login user's `authorized_keys`.
+    /// `ssh_authorized_keys`: lines of the login user's `authorized_keys`, beside the launch's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ssh_authorized_keys: Vec<String>,
+}
+
+impl CloudConfig {
+    /// The machine's name, in full where it is given so; it outranks the metadata's.
+    pub fn name(&self) -> Option<&str> {
+        self.fqdn.as_deref().or(self.hostname.as_deref())
+    }
 }
 
 /// What root is to do.
@@ -191,9 +197,4 @@ impl Duties {
     pub fn files(&self, deferred: bool) -> impl Iterator<Item = &WriteFile> {
         self.files.iter().filter(move |file| file.defer == deferred)
     }
-}
-
-/// SHA-256 in hexadecimal.
-pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

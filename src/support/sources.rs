@@ -10,7 +10,7 @@ use crate::idle;
 use crate::journal::Status;
 use crate::observe;
 use crate::phases::metadata;
-use crate::plan;
+use crate::plan::{self, Facts};
 use crate::stub::payload::{self, Script};
 use crate::stub::told;
 use crate::stub::user_data::{self, UserDataError};
@@ -74,7 +74,9 @@ pub(super) fn gather(file: Option<&PathBuf>) -> (Vec<Part>, Redactor) {
         Err(LoadError { usable, errors }) => (*usable, Some(errors)),
     };
     let status = observe::status(file.map(PathBuf::as_path));
-    let redactor = secrets(&config);
+    let payload = std::env::var_os(payload::VARIABLE);
+    let (facts, scripts) = survey::survey(&config, payload.as_ref().map(|t| t.as_bytes()));
+    let redactor = secrets(&config, &facts, &scripts);
     let mut parts = vec![
         text("status.txt", format!("{}\n{}", StatusText(&status), Timeline(&status))),
         json("status.json", &status),
@@ -82,11 +84,12 @@ pub(super) fn gather(file: Option<&PathBuf>) -> (Vec<Part>, Redactor) {
     let errors = errors.unwrap_or_default();
     let errors: String = errors.iter().map(|e| format!("{e}\n")).collect();
     parts.push(text("config-errors.txt", errors));
-    for path in config_files(file) {
+    let written = sources.files().into_iter().filter(|(path, required)| *required || path.exists());
+    for (path, _) in written {
         let name = format!("config/{}", path.display().to_string().trim_start_matches('/'));
         parts.push(Part { name, text: file_end(&path).map(|t| without_environments(&t)) });
     }
-    parts.push(text("plan.txt", plan_of(&config)));
+    parts.push(text("plan.txt", plan::resolve(&config, &facts, false).to_string()));
     parts.push(match idle::look(file) {
         Ok(report) => text("idle.txt", IdleText(&report).to_string()),
         Err(why) => Part { name: "idle.txt".into(), text: Err(why) },
@@ -132,19 +135,6 @@ fn text(name: &str, text: String) -> Part {
 fn json(name: &str, value: &impl serde::Serialize) -> Part {
     let text = serde_json::to_string_pretty(value).map_err(|e| e.to_string());
     Part { name: name.into(), text: text.map(|text| Text { text, cut: 0 }) }
-}
-
-/// The files that a boot reads its configuration from.
-fn config_files(file: Option<&PathBuf>) -> Vec<PathBuf> {
-    if let Some(file) = file {
-        return vec![file.clone()];
-    }
-    let more = fs::read_dir("/etc/agent/conf.d").into_iter().flatten().flatten().map(|e| e.path());
-    let mut more: Vec<PathBuf> =
-        more.filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
-    more.sort();
-    let first = PathBuf::from("/etc/agent/agent.toml");
-    first.exists().then_some(first).into_iter().chain(more).collect()
 }
 
 /// A configuration without the values of its `environment` tables: they are given to programs,
@@ -223,16 +213,9 @@ fn versions() -> String {
     all
 }
 
-/// What a boot would do, as `agent plan` tells it without the metadata.
-fn plan_of(config: &Config) -> String {
-    let payload = std::env::var_os(payload::VARIABLE);
-    let (facts, _) = survey::survey(config, payload.as_ref().map(|t| t.as_bytes()));
-    plan::resolve(config, &facts, false).to_string()
-}
-
 /// What is known to be secret here: the script and where it came from, the environment, what
 /// the configuration gives to programs, the role's keys.
-fn secrets(config: &Config) -> Redactor {
+fn secrets(config: &Config, facts: &Facts, given_here: &told::Scripts) -> Redactor {
     let mut redactor = Redactor::default();
     let own = std::env::vars_os();
     let own = own.filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
@@ -242,9 +225,7 @@ fn secrets(config: &Config) -> Redactor {
     for value in given.chain(config.bootstrap.environment.values()) {
         redactor.know(value, "configuration");
     }
-    let payload = std::env::var_os(payload::VARIABLE);
-    let (facts, script) = survey::survey(config, payload.as_ref().map(|t| t.as_bytes()));
-    let mut scripts: Vec<Script> = bytes_of(script.parts());
+    let mut scripts: Vec<Script> = bytes_of(given_here.parts());
     if let Ok(Some(script)) = crate::stub::user_script(&facts.user.home) {
         scripts.push(script);
     }

@@ -72,8 +72,6 @@ pub fn take_in(
     seen.parameters.clone_from(&parsed.parameters);
     let payload = payload(&parsed, undecodable.as_ref());
     let Parsed { parameters, scripts, cloud, duties, .. } = parsed;
-    facts.told.hostname = cloud.fqdn.clone().or_else(|| cloud.hostname.clone());
-    facts.told.ssh_keys.clone_from(&cloud.ssh_authorized_keys);
     (machine.parameters, machine.cloud) = (parameters, cloud);
     facts.machine = Some(machine);
     facts.user_data = UserDataState::Asks(Asked::from(&duties).into());

@@ -14,15 +14,20 @@ const CONFIG: &str = "[user]\nname = \"dev\"\n[tools]\nenabled = \"off\"\n";
 const NETWORK: &str = "90-agent-wired.network";
 
 /// A login as a client sees it: with the key, and with no server but this instance's.
-const LOGIN: &str = "printf '127.0.0.1 %s\\n' \"$(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)\" >/root/known; \
-    ssh -i /root/key -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/root/known \
-    -o HostKeyAlgorithms=ssh-ed25519 dev@127.0.0.1 'id -un; sudo -n id -u'";
+pub(crate) fn login(user: &str, command: &str) -> String {
+    format!(
+        "printf '127.0.0.1 %s\\n' \"$(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)\" >/root/known; \
+         ssh -i /root/key -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/root/known \
+         -o HostKeyAlgorithms=ssh-ed25519 {user}@127.0.0.1 '{command}'"
+    )
+}
 
 #[test]
 fn the_image_becomes_an_instance_that_its_owner_can_log_into() {
     if !ready(Variant::Plain) {
         return;
     }
+    let way_in = login("dev", "id -un; sudo -n id -u");
     let keys = fresh();
     let (key, other) = (make_key(keys.path(), "key"), make_key(keys.path(), "other"));
     let mut ec2 = Instance::new(CONFIG, "");
@@ -40,7 +45,7 @@ fn the_image_becomes_an_instance_that_its_owner_can_log_into() {
     let status = ec2.start();
     let log = ec2.machine.run("journalctl -b -t agent --no-pager -o cat").stdout;
     assert_eq!(status["state"], "complete", "{status:#}\n{log}");
-    logs_in(&mut ec2, LOGIN);
+    logs_in(&mut ec2, &way_in);
     let size = ec2.machine.run("df --output=size -BM / | tail -1 | tr -dc 0-9").stdout;
     assert!(size.parse::<u32>().unwrap() > 2800, "the disk has not grown: {size}\n{status:#}");
     let name =
@@ -61,7 +66,7 @@ fn the_image_becomes_an_instance_that_its_owner_can_log_into() {
     let status = ec2.settled();
     assert_eq!(status["state"], "complete", "{status:#}");
     assert_eq!(identity(&mut ec2), first, "a reboot");
-    logs_in(&mut ec2, LOGIN);
+    logs_in(&mut ec2, &way_in);
 
     // A copy of the disk.
     ec2.machine.power_off();
@@ -74,7 +79,7 @@ fn the_image_becomes_an_instance_that_its_owner_can_log_into() {
     assert_eq!(status["state"], "complete", "{status:#}");
     let second = identity(&mut ec2);
     assert!(first.iter().zip(&second).all(|(a, b)| a != b), "{first:?} {second:?}");
-    logs_in(&mut ec2, &LOGIN.replace("/root/key", "/root/other"));
+    logs_in(&mut ec2, &way_in.replace("/root/key", "/root/other"));
     server_waited(&mut ec2);
 
     // The service is away: who could log in still can.
@@ -83,7 +88,7 @@ fn the_image_becomes_an_instance_that_its_owner_can_log_into() {
     let status = ec2.settled();
     assert_eq!((&status["state"], &status["phase"]), (&json!("failed"), &json!("metadata")));
     assert_eq!(identity(&mut ec2), second);
-    logs_in(&mut ec2, LOGIN);
+    logs_in(&mut ec2, &way_in);
     ec2.machine.power_off();
 }
 

@@ -1,7 +1,7 @@
 //! The machine image as it is shipped (`image/ami`): it starts by its own firmware, becomes an
 //! instance that its owner can log into, and no two of them share what tells machines apart.
 
-use crate::guest_duties::{identity, make_key};
+use crate::guest_duties::{identity, login, make_key};
 use crate::instance::{BOOT, Instance};
 use crate::rig::machine::Machine;
 use crate::rig::{Variant, ready};
@@ -9,11 +9,6 @@ use crate::util::fresh;
 use serde_json::json;
 use std::fs;
 use std::path::Path;
-
-/// A login as a client sees it: with the key, and with no server but this instance's.
-const LOGIN: &str = "printf '127.0.0.1 %s\\n' \"$(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)\" >/root/known; \
-    ssh -i /root/key -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/root/known \
-    -o HostKeyAlgorithms=ssh-ed25519 admin@127.0.0.1 'id -un; sudo -n id -u; git --version'";
 
 #[test]
 fn the_baked_image_starts_by_itself_and_every_clone_is_another_machine() {
@@ -66,6 +61,6 @@ fn launched(keys: &Path, key: &str) -> Instance {
 #[track_caller]
 fn logs_in(ec2: &mut Instance) {
     ec2.machine.wait_for("systemctl -q is-active ssh.service", BOOT);
-    let ended = ec2.machine.run(LOGIN);
+    let ended = ec2.machine.run(&login("admin", "id -un; sudo -n id -u; git --version"));
     assert!(ended.stdout.starts_with("admin\n0\ngit version"), "{ended:#?}");
 }

@@ -164,10 +164,7 @@ fn print_json(all: &[Checked], asked: Option<&[Platform]>) {
         platforms: asked,
         checked: checked.collect(),
     };
-    match serde_json::to_string_pretty(&report) {
-        Ok(json) => print(&format_args!("{json}\n")),
-        Err(e) => eprintln!("agent: the report cannot be printed: {e}"),
-    }
+    crate::cli::print_json(&report, "the report");
 }
 
 fn print_text(checked: &Checked) {

@@ -3,9 +3,8 @@
 use crate::engine::command::End;
 use crate::engine::{Context, excerpt};
 use crate::journal::Problem;
-use crate::phases::roots;
+use crate::phases::roots::{self, Ran};
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Runs programs for one duty, and keeps a log of them.
@@ -13,12 +12,6 @@ pub(super) struct Tools<'a, 'b> {
     cx: &'a Context<'b>,
     log: File,
     path: PathBuf,
-}
-
-/// A program's end by itself.
-pub(super) struct Ran {
-    pub(super) status: i32,
-    pub(super) output: String,
 }
 
 impl<'a, 'b> Tools<'a, 'b> {
@@ -42,12 +35,10 @@ impl<'a, 'b> Tools<'a, 'b> {
             return Err(roots::absent("guest-program-absent", name));
         };
         let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
-        let ran = roots::execute(program, &argv, &self.path, self.cx.limit, self.cx).await;
+        let log = (&self.log, self.path.as_path());
+        let ran = roots::execute(program, &argv, log, self.cx.limit, self.cx).await;
         let (end, output) =
             ran.map_err(|e| self.no_end(name, &format!("cannot be run: {e}"), ""))?;
-        let told =
-            format!("agent: {}: {}\n{}", argv.join(" "), roots::word(&end), output.trim_end());
-        let _ = writeln!(&self.log, "{told}");
         match end {
             End::Exited(status) => Ok(Ran { status, output }),
             other => Err(self.no_end(name, &roots::word(&other), &output)),

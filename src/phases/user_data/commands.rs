@@ -14,7 +14,8 @@ use crate::journal::Problem;
 use crate::journal::event::ScriptEnd;
 use crate::journal::ledger::PastStep;
 use crate::plan::UserDataWork;
-use crate::stub::told::{self, RunCommand};
+use crate::stub::payload::sha256;
+use crate::stub::told::RunCommand;
 use std::fs;
 
 /// What to do about commands that ended badly.
@@ -35,7 +36,7 @@ pub(super) async fn run(
         return Ok(());
     }
     let each: Vec<String> = commands.iter().map(|c| c.shell.sha256() + "\n").collect();
-    let section = sections.section("runcmd", told::hex(each.concat()));
+    let section = sections.section("runcmd", sha256(each.concat()));
     match section.past() {
         PastStep::Ended(end, at) if end.good() => {
             report.notes.push(done("runcmd", at));

@@ -8,7 +8,8 @@ use crate::journal::Problem;
 use crate::journal::event::ScriptEnd;
 use crate::journal::ledger::PastStep;
 use crate::plan::UserDataWork;
-use crate::stub::told::{self, Package, Packages};
+use crate::stub::payload::sha256;
+use crate::stub::told::{Package, Packages};
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Instant;
@@ -34,6 +35,16 @@ struct Manager {
     good: &'static [i32],
 }
 
+const DNF: Manager = Manager {
+    program: "dnf",
+    options: &["-q", "-y"],
+    update: "makecache",
+    upgrade: "upgrade",
+    install: "install",
+    version: '-',
+    good: &[],
+};
+
 /// The managers, looked for in this order; the options are those that make them ask nobody.
 const MANAGERS: &[Manager] = &[
     Manager {
@@ -53,24 +64,9 @@ const MANAGERS: &[Manager] = &[
         version: '=',
         good: &[],
     },
-    Manager {
-        program: "dnf",
-        options: &["-q", "-y"],
-        update: "makecache",
-        upgrade: "upgrade",
-        install: "install",
-        version: '-',
-        good: &[],
-    },
-    Manager {
-        program: "yum",
-        options: &["-q", "-y"],
-        update: "makecache",
-        upgrade: "upgrade",
-        install: "install",
-        version: '-',
-        good: &[],
-    },
+    DNF,
+    // The one before it, called the same way.
+    Manager { program: "yum", ..DNF },
     Manager {
         program: "zypper",
         options: &["--non-interactive"],
@@ -103,7 +99,7 @@ pub(super) async fn install(
     if packages.is_empty() || cx.cancel.requested().is_some() {
         return Ok(());
     }
-    let definition = told::hex(serde_json::to_vec(packages).unwrap_or_default());
+    let definition = sha256(serde_json::to_vec(packages).unwrap_or_default());
     let section = sections.section("packages", definition);
     if let PastStep::Ended(end, at) = section.past()
         && end.good()

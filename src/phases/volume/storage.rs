@@ -11,7 +11,7 @@ use crate::config::Volume;
 use crate::engine::command::End;
 use crate::engine::{Context, HelperError, excerpt};
 use crate::journal::Problem;
-use crate::phases::roots;
+use crate::phases::roots::{self, Ran};
 use crate::plan::Entry;
 use crate::sys::beneath::Dir;
 use crate::sys::mounts::{self, Mount};
@@ -20,7 +20,7 @@ use nix::sys::stat::{major, minor};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -131,12 +131,6 @@ pub(super) struct Root<'a, 'b> {
     log_path: PathBuf,
 }
 
-/// A program's end by itself.
-pub(super) struct Ran {
-    pub(super) status: i32,
-    pub(super) output: String,
-}
-
 impl<'a, 'b> Root<'a, 'b> {
     pub(super) fn new(request: &'a Request, cx: &'a Context<'b>) -> Result<Self, Problem> {
         let (log, log_path) = cx.open_log("volume").map_err(|e| no_log(&e))?;
@@ -201,16 +195,9 @@ impl<'a, 'b> Root<'a, 'b> {
     pub(super) async fn execute(&mut self, argv: &[String]) -> Result<(End, String), Problem> {
         let name = argv.first().map_or("", String::as_str);
         let Some(program) = roots::program(name) else { return Err(absent(name)) };
-        let ran = roots::execute(program, argv, &self.log_path, self.limit, self.cx).await;
-        let (end, output) = ran.map_err(|e| no_log(&e))?;
-        let _ = writeln!(
-            self.log,
-            "agent: {}: {}\n{}",
-            argv.join(" "),
-            roots::word(&end),
-            output.trim_end()
-        );
-        Ok((end, output))
+        let log = (&self.log, self.log_path.as_path());
+        let ran = roots::execute(program, argv, log, self.limit, self.cx).await;
+        ran.map_err(|e| no_log(&e))
     }
 
     pub(super) fn cut_off(&self, argv: &[String], end: &End, output: &str) -> Problem {
