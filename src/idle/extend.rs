@@ -61,9 +61,13 @@ pub fn extend(file: Option<&PathBuf>, by: Option<Span>) -> Result<Extended, Stri
                  `sudo agent idle extend`"
                     .to_owned()
             }
-            _ => {
+            std::io::ErrorKind::PermissionDenied => {
                 format!("{e}: root and the sandbox user may extend; next: `sudo agent idle extend`")
             }
+            _ => format!(
+                "the request cannot be left in /run/agent/idle/ask: {e}; next: remove what is there, or \
+                 `sudo agent idle extend`"
+            ),
         };
         store::ask(&request).map_err(refused)?;
         return Ok(Extended::Asked(wanted));

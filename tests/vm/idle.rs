@@ -26,7 +26,7 @@ fn an_idle_machine_stops_itself_and_a_used_one_does_not() {
     }
     let mut ec2 = Instance::new(&format!("{CONFIG}\"auto\"\n"), "");
     ec2.role("with-stop", &["ec2:CreateTags", "ec2:StopInstances"]);
-    for unit in ["agent-idle.service", "agent-idle.timer"] {
+    for unit in ["agent-idle.service", "agent-idle.timer", "run-agent-idle-ask.mount"] {
         let text = fs::read(repository().join("systemd").join(unit)).unwrap();
         ec2.machine.put(&format!("/etc/systemd/system/{unit}"), text, 0o644);
     }
