@@ -220,7 +220,7 @@ fn locked(
         State::Failed
     };
     let began = BootBegan {
-        boot: format!("{:x}-{:04x}", jiff::Timestamp::now().as_millisecond(), fastrand::u16(..)),
+        boot: fresh_id(),
         runner: file::runner(init_pid(request)),
         instance: plan.instance.id.clone(),
         agent: env!("CARGO_PKG_VERSION").into(),
@@ -292,6 +292,11 @@ fn locked(
         Ok(ended) => conclude(request, &ended, &journal),
         Err(e) => fail(format!("failed: {e}")),
     }
+}
+
+/// A name that no other boot of the instance has.
+fn fresh_id() -> String {
+    format!("{:x}-{:04x}", jiff::Timestamp::now().as_millisecond(), fastrand::u16(..))
 }
 
 /// The init of the sandbox that this boot belongs to: whoever started it, or the one it

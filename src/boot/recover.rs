@@ -2,12 +2,15 @@
 
 use super::{sources, sweep};
 use crate::config;
-use crate::journal::event::{BootEnded, Event, Outcome, PhaseEnded, PhaseResult, Record};
+use crate::journal::event::{
+    BootBegan, BootEnded, Event, Outcome, PhaseEnded, PhaseResult, Record,
+};
 use crate::journal::{Problem, State, file, place, status};
 use crate::phases::scratch;
 use crate::plan::PhaseName;
 use crate::survey;
 use crate::sys::process;
+use nix::unistd::getppid;
 use std::path::PathBuf;
 use tracing::error;
 
@@ -19,25 +22,22 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
     let user = survey::sandbox_user(&config).user;
     let bases = place::bases(&user.home, (user.uid, user.gid));
     let instance = survey::instance(&config).id;
-    let Some(found) = place::find_journal(&bases, &instance, &file::is_this_life).found else {
-        return scratch::sweep(&[]);
-    };
-    sweep(&user.home, found.path.parent().unwrap_or(&found.path));
+    let found = place::find_journal(&bases, &instance, &file::is_this_life).found;
     let observer = status::Observer {
         this_life: &file::is_this_life,
         lives: &|r| process::lives(r.pid, r.start_ticks),
     };
-    let folded = status::fold(&found.contents.records, &observer);
+    let seen = found.map(|found| (status::fold(&found.contents.records, &observer), found));
+    let Some((folded, found)) = seen.filter(|(folded, _)| folded.state != State::None) else {
+        scratch::sweep(&[]);
+        return never_began(&bases, &instance, by);
+    };
+    sweep(&user.home, found.path.parent().unwrap_or(&found.path));
     if folded.state != State::Failed || folded.boot.is_none_or(|b| b.ended.is_some()) {
         return;
     }
     let elapsed_ms = since(&found.contents.records, |e| matches!(e, Event::BootBegan(_)));
     let phase = folded.phase.unwrap_or(PhaseName::Config);
-    let died = Problem::new(
-        "boot-died",
-        format!("the boot process was ended by {by}"),
-        "start the sandbox again; SIGKILL without an operator is most often the memory limit",
-    );
     let events = [
         Event::PhaseEnded(PhaseEnded {
             phase,
@@ -46,7 +46,7 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
                 &found.contents.records,
                 |e| matches!(e, Event::PhaseBegan { phase: p } if *p == phase),
             ),
-            problems: vec![died],
+            problems: vec![died(by)],
             notes: Vec::new(),
             tools: Vec::new(),
         }),
@@ -62,6 +62,53 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
             return error!("the boot's end cannot be recorded: {e}");
         }
     }
+}
+
+/// The boot died before it could say that it has begun: it is recorded as one that failed there.
+fn never_began(bases: &[place::Base], instance: &str, by: &str) {
+    let began = BootBegan {
+        boot: super::fresh_id(),
+        runner: file::runner(getppid().as_raw()),
+        instance: instance.to_owned(),
+        agent: env!("CARGO_PKG_VERSION").into(),
+        phases: vec![PhaseName::Config],
+        logs: PathBuf::new(),
+        only: Vec::new(),
+    };
+    let place = match place::open_journal(bases, &began) {
+        Ok(place) => place,
+        Err(why) => return error!("the boot's end cannot be recorded: {why}"),
+    };
+    let phase = PhaseName::Config;
+    let events = [
+        Event::PhaseEnded(PhaseEnded {
+            phase,
+            result: PhaseResult::Interrupted,
+            elapsed_ms: 0,
+            problems: vec![died(by)],
+            notes: Vec::new(),
+            tools: Vec::new(),
+        }),
+        Event::BootEnded(BootEnded {
+            outcome: Outcome::Failed,
+            phase: Some(phase),
+            interrupted: Some(by.to_owned()),
+            elapsed_ms: 0,
+        }),
+    ];
+    for event in events {
+        if let Err(e) = place.journal.append_durably(event) {
+            return error!("the boot's end cannot be recorded: {e}");
+        }
+    }
+}
+
+fn died(by: &str) -> Problem {
+    Problem::new(
+        "boot-died",
+        format!("the boot process was ended by {by}"),
+        "start the sandbox again; SIGKILL without an operator is most often the memory limit",
+    )
 }
 
 /// Milliseconds since the last event of a kind.
