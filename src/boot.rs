@@ -6,7 +6,7 @@
 mod by_hand;
 mod recover;
 
-pub use recover::recover;
+pub use recover::{Death, recover};
 
 use by_hand::{again, not_planned, stay};
 

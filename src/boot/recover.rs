@@ -14,9 +14,43 @@ use nix::unistd::getppid;
 use std::path::PathBuf;
 use tracing::error;
 
+/// What PID 1 has seen of a boot that could not end itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// This ended it, such as `SIGKILL`.
+    By(String),
+    /// It could not be started, for this reason.
+    NotStarted(String),
+}
+
+impl Death {
+    /// What cut it off, in a word or two.
+    fn word(&self) -> &str {
+        match self {
+            Self::By(what) => what,
+            Self::NotStarted(_) => "not started",
+        }
+    }
+
+    fn problem(&self) -> Problem {
+        match self {
+            Self::By(what) => Problem::new(
+                "boot-died",
+                format!("the boot process was ended by {what}"),
+                "start the sandbox again; SIGKILL without an operator is most often the memory limit",
+            ),
+            Self::NotStarted(why) => Problem::new(
+                "boot-not-started",
+                format!("the boot process could not be started: {why}"),
+                "mount /proc in the sandbox, look at its limits on processes and memory, and start it again",
+            ),
+        }
+    }
+}
+
 /// After PID 1 has seen the boot die: writes the end that the boot could not write, and
-/// removes what it left of the script. `by` is what ended it, such as `SIGKILL`.
-pub fn recover(config: Option<&PathBuf>, by: &str) {
+/// removes what it left of the script.
+pub fn recover(config: Option<&PathBuf>, death: &Death) {
     let config = config::load(&sources(config)).unwrap_or_else(|e| *e.usable);
     crate::log::start(config.log.format, config.log.level);
     let user = survey::sandbox_user(&config).user;
@@ -30,7 +64,7 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
     let seen = found.map(|found| (status::fold(&found.contents.records, &observer), found));
     let Some((folded, found)) = seen.filter(|(folded, _)| folded.state != State::None) else {
         scratch::sweep(&[]);
-        return never_began(&bases, &instance, by);
+        return never_began(&bases, &instance, death);
     };
     sweep(&user.home, found.path.parent().unwrap_or(&found.path));
     if folded.state != State::Failed || folded.boot.is_none_or(|b| b.ended.is_some()) {
@@ -46,14 +80,14 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
                 &found.contents.records,
                 |e| matches!(e, Event::PhaseBegan { phase: p } if *p == phase),
             ),
-            problems: vec![died(by)],
+            problems: vec![death.problem()],
             notes: Vec::new(),
             tools: Vec::new(),
         }),
         Event::BootEnded(BootEnded {
             outcome: Outcome::Failed,
             phase: Some(phase),
-            interrupted: Some(by.to_owned()),
+            interrupted: Some(death.word().to_owned()),
             elapsed_ms,
         }),
     ];
@@ -65,7 +99,7 @@ pub fn recover(config: Option<&PathBuf>, by: &str) {
 }
 
 /// The boot died before it could say that it has begun: it is recorded as one that failed there.
-fn never_began(bases: &[place::Base], instance: &str, by: &str) {
+fn never_began(bases: &[place::Base], instance: &str, death: &Death) {
     let began = BootBegan {
         boot: super::fresh_id(),
         runner: file::runner(getppid().as_raw()),
@@ -85,14 +119,14 @@ fn never_began(bases: &[place::Base], instance: &str, by: &str) {
             phase,
             result: PhaseResult::Interrupted,
             elapsed_ms: 0,
-            problems: vec![died(by)],
+            problems: vec![death.problem()],
             notes: Vec::new(),
             tools: Vec::new(),
         }),
         Event::BootEnded(BootEnded {
             outcome: Outcome::Failed,
             phase: Some(phase),
-            interrupted: Some(by.to_owned()),
+            interrupted: Some(death.word().to_owned()),
             elapsed_ms: 0,
         }),
     ];
@@ -101,14 +135,6 @@ fn never_began(bases: &[place::Base], instance: &str, by: &str) {
             return error!("the boot's end cannot be recorded: {e}");
         }
     }
-}
-
-fn died(by: &str) -> Problem {
-    Problem::new(
-        "boot-died",
-        format!("the boot process was ended by {by}"),
-        "start the sandbox again; SIGKILL without an operator is most often the memory limit",
-    )
 }
 
 /// Milliseconds since the last event of a kind.

@@ -332,8 +332,10 @@ pub(super) enum InternalCommand {
     ToolsVerify,
     /// Record the end of a boot that died.
     Recover {
-        /// What ended it.
+        /// What ended it, or why it could not be started.
         by: String,
+        #[arg(long)]
+        unstarted: bool,
         #[arg(long)]
         config: Option<PathBuf>,
     },

@@ -32,8 +32,9 @@ pub(super) fn main(command: InternalCommand) -> u8 {
         InternalCommand::ToolsLinks => answer(tools::links_helper),
         InternalCommand::ToolsAside => answer(tools::aside_helper),
         InternalCommand::ToolsVerify => answer(tools::verify_helper),
-        InternalCommand::Recover { by, config } => {
-            boot::recover(config.as_ref(), &by);
+        InternalCommand::Recover { by, unstarted, config } => {
+            let death = if unstarted { boot::Death::NotStarted(by) } else { boot::Death::By(by) };
+            boot::recover(config.as_ref(), &death);
             0
         }
         InternalCommand::Unmount { targets } => u8::from(!volume::unmount(&targets)),

@@ -44,6 +44,7 @@ impl Init {
         let mut boot = match self.start_boot(payload) {
             Ok(boot) => boot,
             Err(e) => {
+                self.record(&["--unstarted".into(), e.to_string().into()]);
                 let reason = format!(
                     "failed: the boot cannot be started: {e}; next: mount /proc in the sandbox and check its process limit"
                 );
@@ -165,7 +166,13 @@ impl Init {
     }
 
     fn recover(&mut self, by: &str) {
-        let mut arguments = vec![OsString::from("recover"), by.into()];
+        self.record(&[by.into()]);
+    }
+
+    /// Has another process record what became of the boot.
+    fn record(&mut self, what: &[OsString]) {
+        let mut arguments = vec![OsString::from("recover")];
+        arguments.extend_from_slice(what);
         if let Some(config) = &self.options.config {
             arguments.extend(["--config".into(), config.into()]);
         }

@@ -95,8 +95,12 @@ fn recorded(end: &End, cx: &Context<'_>) -> Option<ScriptEnd> {
     match end {
         End::Exited(status) => Some(ScriptEnd::Exit(*status)),
         End::Deadline => Some(ScriptEnd::Deadline(millis(cx.phase_deadline()))),
+        // What the machine had no room for, or its disk did not give, says nothing of the script.
         End::NotStarted(e) => match e.raw_os_error() {
-            Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE) => None,
+            Some(
+                libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ENOSPC
+                | libc::EIO | libc::EROFS | libc::EINTR,
+            ) => None,
             code => Some(ScriptEnd::NotStarted(code.unwrap_or(0))),
         },
         End::Signaled(_) | End::Cancelled => None,

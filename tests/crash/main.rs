@@ -9,9 +9,8 @@
     reason = "a test fails by a panic; its helpers are no production code"
 )]
 
-#[path = "../util/readiness.rs"]
-mod readiness;
 #[path = "../namespace/sandbox.rs"]
+#[allow(dead_code, reason = "each layer uses its own part")]
 mod sandbox;
 #[path = "../util/mod.rs"]
 mod util;
