@@ -103,7 +103,8 @@ impl Machine {
         &mut self.network
     }
 
-    /// More words for the kernel's command line, instead of those before.
+    /// More words for the kernel's command line, instead of those before. They come first, and
+    /// what the rig says of the same counts for the kernel.
     pub(crate) fn kernel_arguments(&mut self, words: &str) {
         words.clone_into(&mut self.kernel_arguments);
     }
@@ -299,7 +300,7 @@ impl Machine {
         if self.firmware {
             command.arg("-drive").arg(format!("if=pflash,format=raw,readonly=on,file={FIRMWARE}"));
         } else {
-            command.arg("-append").arg(format!("{KERNEL} {}", self.kernel_arguments));
+            command.arg("-append").arg(format!("{} {KERNEL}", self.kernel_arguments));
             command.arg("-kernel").arg(&self.kernel);
         }
         // As EC2's firmware says it (EC2 user guide, "Identify EC2 instances").
