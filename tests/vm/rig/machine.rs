@@ -42,6 +42,7 @@ pub(crate) struct Machine {
     network: Network,
     kernel_arguments: String,
     firmware: bool,
+    by_instructions: bool,
     running: Option<Running>,
     starts: u32,
 }
@@ -86,6 +87,7 @@ impl Machine {
             network: Network::default(),
             kernel_arguments: String::new(),
             firmware: false,
+            by_instructions: false,
             running: None,
             starts: 0,
         }
@@ -103,7 +105,8 @@ impl Machine {
         &mut self.network
     }
 
-    /// More words for the kernel's command line, instead of those before.
+    /// More words for the kernel's command line, instead of those before. They come first, and
+    /// what the rig says of the same counts for the kernel.
     pub(crate) fn kernel_arguments(&mut self, words: &str) {
         words.clone_into(&mut self.kernel_arguments);
     }
@@ -111,6 +114,13 @@ impl Machine {
     /// The disk starts itself, by UEFI, as on EC2; else QEMU starts its kernel, which is faster.
     pub(crate) fn by_firmware(&mut self) {
         self.firmware = true;
+    }
+
+    /// Where the processor is emulated, its time goes by the instructions that it has executed, a
+    /// nanosecond each (QEMU, docs/devel/tcg-icount): neither other work of the machine that runs the
+    /// tests nor the emulator's own counts. While it waits, time goes as outside.
+    pub(crate) fn time_by_instructions(&mut self) {
+        self.by_instructions = true;
     }
 
     /// Makes the root disk larger, as a launch with a larger volume does.
@@ -294,12 +304,15 @@ impl Machine {
     fn command(&self, serial: &Path, qmp: &Path, port: &Path) -> Command {
         let mut command = Command::new(QEMU);
         command.args(acceleration::arguments());
+        if self.by_instructions && !acceleration::hardware() {
+            command.args(["-icount", "shift=0,sleep=on"]);
+        }
         command.args(["-M", "pc", "-m", MEMORY, "-nodefaults", "-no-user-config", "-no-reboot"]);
         command.args(["-display", "none"]);
         if self.firmware {
             command.arg("-drive").arg(format!("if=pflash,format=raw,readonly=on,file={FIRMWARE}"));
         } else {
-            command.arg("-append").arg(format!("{KERNEL} {}", self.kernel_arguments));
+            command.arg("-append").arg(format!("{} {KERNEL}", self.kernel_arguments));
             command.arg("-kernel").arg(&self.kernel);
         }
         // As EC2's firmware says it (EC2 user guide, "Identify EC2 instances").
