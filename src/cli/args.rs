@@ -328,6 +328,8 @@ pub(super) enum InternalCommand {
     ToolsLinks,
     /// Move tools aside and back, as the sandbox user: JSON in, JSON out.
     ToolsAside,
+    /// Sync file systems: JSON in, JSON out.
+    Settle,
     /// Check that tools are whole, as the sandbox user: JSON in, JSON out.
     ToolsVerify,
     /// Record the end of a boot that died.

@@ -2,6 +2,7 @@
 
 use super::args::InternalCommand;
 use super::print;
+use crate::engine::settle_helper;
 use crate::journal::State;
 use crate::phases::{guest, health, metadata, tools, volume};
 use crate::views::status::Text;
@@ -19,6 +20,7 @@ const SHOWN_LINES: usize = 40;
 
 pub(super) fn main(command: InternalCommand) -> u8 {
     match command {
+        InternalCommand::Settle => answer(settle_helper),
         InternalCommand::Metadata => answer(metadata::helper),
         InternalCommand::AuthorizedKeys => answer(guest::authorized_keys_helper),
         InternalCommand::Volume => answer(volume::helper),

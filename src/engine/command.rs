@@ -6,6 +6,8 @@
 //! cannot keep the boot waiting for the end of a stream.
 
 use super::context::Context;
+use crate::config::value::millis;
+use crate::journal::event::ScriptEnd;
 use crate::plan::{self, Environment};
 use crate::sys::users::Credentials;
 use crate::sys::{files, process, spawn};
@@ -46,6 +48,32 @@ pub enum End {
     Cancelled,
     /// It never started.
     NotStarted(io::Error),
+}
+
+impl End {
+    /// What is recorded of it, where it had `allowed` time. `None` is a run that was cut off, or that
+    /// the machine had no room for or its disk did not give, which says nothing of what was to
+    /// run: the next boot repeats it.
+    pub fn record(&self, allowed: Duration) -> Option<ScriptEnd> {
+        match self {
+            Self::Exited(status) => Some(ScriptEnd::Exit(*status)),
+            Self::Deadline => Some(ScriptEnd::Deadline(millis(allowed))),
+            Self::NotStarted(e) => match e.raw_os_error() {
+                Some(
+                    libc::EAGAIN
+                    | libc::ENOMEM
+                    | libc::EMFILE
+                    | libc::ENFILE
+                    | libc::ENOSPC
+                    | libc::EIO
+                    | libc::EROFS
+                    | libc::EINTR,
+                ) => None,
+                code => Some(ScriptEnd::NotStarted(code.unwrap_or(0))),
+            },
+            Self::Signaled(_) | Self::Cancelled => None,
+        }
+    }
 }
 
 /// A command's output file.

@@ -13,12 +13,14 @@ mod helper;
 mod progress;
 pub mod redact;
 pub mod retry;
+mod settle;
 pub mod together;
 
 pub use cancel::Cancel;
 pub use context::{Context, Held};
 pub use excerpt::excerpt;
 pub use helper::HelperError;
+pub use settle::helper as settle_helper;
 
 use crate::config::value::{OnFailure, human, millis};
 use crate::journal::event::{BootEnded, Event, Outcome, PhaseEnded, PhaseResult, Tool};

@@ -22,8 +22,11 @@ pub use extend::{Extended, extend};
 use crate::boot;
 use crate::config::value::Span;
 use crate::config::{self, Config, StopBy};
+use crate::journal::event::PhaseResult;
+use crate::journal::status::PhaseState;
 use crate::journal::{Problem, State, Status};
 use crate::observe;
+use crate::plan::PhaseName;
 use crate::survey;
 use crate::sys::process::proc_is_ours;
 use account::{Account, Boot, minutes, ms};
@@ -158,6 +161,7 @@ impl Sight {
         let unsure = (self.errors > 0).then(|| {
             format!("the configuration has {} errors (`agent config check`)", self.errors)
         });
+        let unlaunched = unlaunched(&self.config, &self.status);
         let (uses, unseen) = match uses {
             Ok(uses) => (uses, None),
             Err(why) => (Vec::new(), Some(format!("not everybody is to be seen: {why}"))),
@@ -168,6 +172,7 @@ impl Sight {
             (_, true) => Stand::Unknown,
             (None, _) => Stand::Never,
             _ if !uses.is_empty() => Stand::Active,
+            _ if unlaunched.is_some() => Stand::Unknown,
             (Some(limit), _) if account.idle_ms >= limit => Stand::Due,
             _ => Stand::Idle,
         };
@@ -176,7 +181,7 @@ impl Sight {
         Report {
             schema: SCHEMA,
             state,
-            because: unsure.or(unseen).or(never),
+            because: unsure.or(unseen).or(never).or(unlaunched.filter(|_| state == Stand::Unknown)),
             idle_ms: if uses.is_empty() { account.idle_ms } else { 0 },
             timeout_ms: limit,
             timeout_from,
@@ -202,6 +207,27 @@ fn processes() -> Result<Vec<processes::Process>, String> {
 fn launch(status: &Status) -> Option<u32> {
     let variable = || std::env::var("MINT_IDLE_TIMEOUT").ok()?.parse().ok();
     status.machine.as_ref().and_then(|m| m.parameters.idle_timeout).or_else(variable)
+}
+
+/// Why it isn't known what the launch said, where that decides: a launch may have said that the
+/// machine is never to stop.
+fn unlaunched(config: &Config, status: &Status) -> Option<String> {
+    if !config.ec2.enabled || config.idle.timeout.is_some() || launch(status).is_some() {
+        return None;
+    }
+    // What the user-data asks for may fail too; refused is what is filed so.
+    let failed = PhaseState::Ended(PhaseResult::Failed);
+    let refused = status.failure_phase.as_deref() == Some(PhaseName::Config.word())
+        && status.phases.iter().any(|p| p.name == PhaseName::UserData && p.state == failed);
+    let why = match &status.machine {
+        None => "this boot has not read the metadata",
+        Some(_) if refused => "the user-data is refused",
+        Some(_) => return None,
+    };
+    Some(format!(
+        "the launch's timeout is not known, for {why}; next: mend what `agent status` tells and run \
+         `agent boot`, or write idle.timeout in the configuration"
+    ))
 }
 
 /// After how long the machine stops itself, and who says so. The launch fills what the

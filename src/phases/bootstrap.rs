@@ -6,7 +6,7 @@
 
 use super::program::{self, Ready, RunAs, Unready};
 use crate::config::value::ScriptUser;
-use crate::config::value::{OnFailure, Retry, human, millis};
+use crate::config::value::{OnFailure, Retry, human};
 use crate::engine::command::{End, Log};
 use crate::engine::{Context, Report};
 use crate::journal::Problem;
@@ -70,7 +70,9 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
         Ok((first, mut log)) => {
             let (end, part) = run_all(first, scripts, work, &mut log, cx).await;
             match end {
-                Ok(end) => (recorded(&end, cx), judge(&end, part.as_deref(), work, &run, cx)),
+                Ok(end) => {
+                    (end.record(cx.phase_deadline()), judge(&end, part.as_deref(), work, &run, cx))
+                }
                 Err(problem) => (Some(ScriptEnd::NotStarted(libc::ENOEXEC)), Some(problem)),
             }
         }
@@ -78,6 +80,9 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
             (Some(ScriptEnd::NotStarted(libc::ENOEXEC)), Some(problem))
         }
     };
+    if recorded.is_some_and(ScriptEnd::good) {
+        report.problems.extend(cx.settle("the user script").await);
+    }
     if let Some(end) = recorded
         && let Err(e) = record_end(&mut ledger, &run, end, cx)
     {
@@ -87,24 +92,6 @@ pub async fn run(work: &ScriptWork, cx: &mut Context<'_>) -> Report {
         report.fail(problem);
     }
     report
-}
-
-/// What is recorded of an end. `None` is a script that was cut off, or that the system
-/// had no room for: the next boot repeats it.
-fn recorded(end: &End, cx: &Context<'_>) -> Option<ScriptEnd> {
-    match end {
-        End::Exited(status) => Some(ScriptEnd::Exit(*status)),
-        End::Deadline => Some(ScriptEnd::Deadline(millis(cx.phase_deadline()))),
-        // What the machine had no room for, or its disk did not give, says nothing of the script.
-        End::NotStarted(e) => match e.raw_os_error() {
-            Some(
-                libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ENOSPC
-                | libc::EIO | libc::EROFS | libc::EINTR,
-            ) => None,
-            code => Some(ScriptEnd::NotStarted(code.unwrap_or(0))),
-        },
-        End::Signaled(_) | End::Cancelled => None,
-    }
 }
 
 /// No script is given to this boot. What became of an earlier one of this instance still

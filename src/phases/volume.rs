@@ -23,6 +23,7 @@ pub use fstab::without_own as without_own_lines;
 pub use home::helper as home_helper;
 pub use storage::helper as storage_helper;
 
+use super::guest;
 use crate::config::value::OnFailure;
 use crate::config::{Home, Volume};
 use crate::engine::{Context, HelperError, Report};
@@ -91,6 +92,9 @@ pub async fn run(volumes: &[VolumeWork], home: &Home, cx: &Context<'_>) -> Repor
     }
     if !home.is_empty() && !report.problems.iter().any(|(means, _)| *means == OnFailure::Fail) {
         see_to(home, cx, &mut report).await;
+    }
+    if !report.problems.iter().any(|(means, _)| *means == OnFailure::Fail) {
+        guest::at_mounted_home(cx, &mut report).await;
     }
     report
 }

@@ -195,6 +195,7 @@ impl LoginWork {
         }
         let keys = match &self.keys {
             None => "the launch's SSH keys".to_owned(),
+            Some(keys) if keys.len() == 1 => "1 SSH key of the launch".into(),
             Some(keys) => format!("{} SSH keys of the launch", keys.len()),
         };
         lines.push(format!(

@@ -68,7 +68,7 @@ pub enum PhaseName {
 
 impl PhaseName {
     /// All there are, in the order in which they run.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Config,
         Self::Metadata,
         Self::MachineId,
@@ -76,6 +76,7 @@ impl PhaseName {
         Self::HostKeys,
         Self::Login,
         Self::RootDisk,
+        Self::UserData,
         Self::Provision,
         Self::Volume,
         Self::Tools,

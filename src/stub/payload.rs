@@ -100,6 +100,11 @@ impl Script {
         STANDARD.encode(&packed)
     }
 
+    /// This one, and the other behind it.
+    pub fn followed_by(&self, other: &Self) -> Self {
+        Self([self.0.as_slice(), &other.0].concat())
+    }
+
     /// The script itself.
     pub fn bytes(&self) -> &[u8] {
         &self.0

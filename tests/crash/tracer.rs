@@ -76,9 +76,6 @@ impl Role {
 /// How a traced command ended.
 #[derive(Debug)]
 pub(crate) struct Traced {
-    /// Its exit status; 128 and the signal that ended it.
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
     pub(crate) stderr: String,
     /// The points that were passed, in order; the last one is where it was killed.
     pub(crate) points: Vec<Point>,
@@ -96,8 +93,8 @@ struct Task {
 /// Runs `command` and asks `decide` before each call that matters.
 #[track_caller]
 pub(crate) fn trace(command: &Command, mut decide: impl FnMut(&Point) -> Act) -> Traced {
-    let (mut stdout, mut stderr) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-    let child = start(command, &stdout, &stderr);
+    let mut stderr = tempfile::tempfile().unwrap();
+    let child = start(command, &stderr);
     let (ended, hung) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     watch(child, &ended, &hung);
     let mut tracer =
@@ -110,7 +107,6 @@ pub(crate) fn trace(command: &Command, mut decide: impl FnMut(&Point) -> Act) ->
         | Options::PTRACE_O_EXITKILL;
     ptrace::seize(child, options).unwrap();
     kill(child, Signal::SIGCONT).unwrap();
-    let mut code = None;
     loop {
         // Of this thread's own: other tests have children, too.
         let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
@@ -120,26 +116,14 @@ pub(crate) fn trace(command: &Command, mut decide: impl FnMut(&Point) -> Act) ->
             Err(Errno::ECHILD) => break,
             Err(e) => panic!("waitpid: {e}"),
         };
-        match status {
-            WaitStatus::Exited(pid, n) if pid == child => code = Some(n),
-            WaitStatus::Signaled(pid, signal, _) if pid == child => {
-                code = Some(128 + signal as i32)
-            }
-            other => tracer.serve(other, &mut decide),
-        }
+        tracer.serve(status, &mut decide);
     }
     ended.store(true, Ordering::SeqCst);
-    Traced {
-        code: code.unwrap_or(-1),
-        stdout: text(&mut stdout),
-        stderr: text(&mut stderr),
-        points: tracer.points,
-        hung: hung.load(Ordering::SeqCst),
-    }
+    Traced { stderr: text(&mut stderr), points: tracer.points, hung: hung.load(Ordering::SeqCst) }
 }
 
 /// Starts it stopped, before its program is executed, so that it can be seized.
-fn start(command: &Command, stdout: &File, stderr: &File) -> Pid {
+fn start(command: &Command, stderr: &File) -> Pid {
     let mut stopped = Command::new("/bin/sh");
     stopped.args(["-c", "kill -STOP $$; exec \"$@\"", "sh"]);
     stopped.arg(command.get_program()).args(command.get_args());
@@ -149,7 +133,7 @@ fn start(command: &Command, stdout: &File, stderr: &File) -> Pid {
         stopped.current_dir(directory);
     }
     stopped.stdin(Stdio::null());
-    stopped.stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
+    stopped.stdout(Stdio::null()).stderr(stderr.try_clone().unwrap());
     stopped.process_group(0);
     #[allow(clippy::zombie_processes, reason = "the tracer waits for it with all others")]
     let child = stopped.spawn().unwrap();
@@ -260,13 +244,11 @@ impl Tracer {
     }
 
     fn resume(&self, pid: Pid, signal: Option<Signal>) {
-        let interesting = self.tasks.get(&pid).is_some_and(|t| t.role.is_some() || t.inside);
+        let task = self.tasks.get(&pid);
+        let stopped_at_calls = task.is_some_and(|t| t.inside || (t.role.is_some() && !self.over));
         // One that was killed meanwhile is no longer there to be resumed.
-        let _ = if interesting && !(self.over && !self.tasks[&pid].inside) {
-            ptrace::syscall(pid, signal)
-        } else {
-            ptrace::cont(pid, signal)
-        };
+        let _ =
+            if stopped_at_calls { ptrace::syscall(pid, signal) } else { ptrace::cont(pid, signal) };
     }
 }
 

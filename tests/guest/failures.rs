@@ -200,3 +200,82 @@ fn a_user_who_cannot_be_made_fails_the_boot_and_nothing_is_run_as_root_instead()
     machine.configure("[user]\nname = \"nobody-here\"\n[guest]\nlogin = false\n");
     assert_eq!(problem(&machine.boot(), "config"), "user-unknown");
 }
+
+/// `useradd` is killed once it has written the account: there is no home yet, and perhaps no group.
+#[test]
+fn a_user_of_whom_only_the_account_was_written_is_finished_at_the_next_boot() {
+    if !ready() {
+        return;
+    }
+    let machine = Machine::new("");
+    machine.program(
+        "usr/sbin/useradd",
+        "#!/bin/sh\necho 'ubuntu:x:1000:1000::/home/ubuntu:/bin/sh' >>/etc/passwd\nkill -9 -1\n",
+    );
+    machine.run("agent boot >/mnt/out/log 2>&1");
+    fs::remove_file(machine.path("usr/sbin/useradd")).unwrap();
+    let status = machine.boots();
+    assert_eq!(machine.authorized(), [KEY], "{status:#}");
+    let told = machine.run("id -un ubuntu; id -Gn ubuntu; stat -c '%U %G %a' /home/ubuntu; grep -c ubuntu: /etc/shadow");
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    assert_eq!((lines[0], lines[3]), ("ubuntu", "1"), "{told:#?}");
+    assert!(lines[1].contains("ubuntu") && lines[1].contains("sudo"), "{told:#?}");
+    assert!(lines[2].starts_with("ubuntu ubuntu 7"), "{told:#?}");
+    assert!(machine.read("etc/sudoers.d/90-agent").contains("ubuntu ALL="));
+    machine.boots();
+}
+
+#[test]
+fn a_home_on_a_volume_has_the_launchs_keys_once_it_is_mounted() {
+    if !ready() {
+        return;
+    }
+    let machine = Machine::new(
+        "[[volume]]\ntarget = \"/home/ubuntu\"\nmin_free = 0\nmin_inodes = 0\n\
+         mount = { source = \"/mnt/out/disk\", fstype = \"none\", options = [\"bind\"] }\n",
+    );
+    let keys =
+        |machine: &Machine| fs::read_to_string(machine.path("out/disk/.ssh/authorized_keys"));
+    machine.run("mkdir -p /mnt/out/disk/.ssh; chown -R 1000:1000 /mnt/out/disk; chmod 700 /mnt/out/disk/.ssh");
+    fs::write(machine.path("out/disk/.ssh/authorized_keys"), format!("{OTHER}\n")).unwrap();
+    machine.run("chown 1000:1000 /mnt/out/disk/.ssh/authorized_keys");
+    let status = machine.boot();
+    assert_eq!(status["state"], "complete", "{status:#}");
+    assert_eq!(keys(&machine).unwrap(), format!("{OTHER}\n{KEY}\n"), "{status:#}");
+    // What the user takes away stays away.
+    fs::write(machine.path("out/disk/.ssh/authorized_keys"), format!("{OTHER}\n")).unwrap();
+    machine.boot();
+    assert_eq!(keys(&machine).unwrap(), format!("{OTHER}\n"));
+}
+
+#[test]
+fn keys_of_the_user_data_may_have_options() {
+    if !ready() {
+        return;
+    }
+    let machine = Machine::new("");
+    let line = format!("from=\"10.0.0.0/8\",no-pty {OTHER}");
+    machine.user_data(&format!("#cloud-config\nssh_authorized_keys: ['{line}']\n"));
+    machine.boots();
+    assert_eq!(machine.authorized(), [KEY.to_owned(), line]);
+}
+
+/// A launch may have said that the machine is never to stop; who cannot read that doesn't guess.
+#[test]
+fn an_unknown_timeout_of_the_launch_stops_nothing() {
+    if !ready() {
+        return;
+    }
+    let machine = Machine::new("[idle]\ngrace = \"1s\"\n");
+    let state = |machine: &Machine| {
+        let ended = machine.run("agent boot >/mnt/out/log 2>&1; sleep 1.5; agent idle --json");
+        ended.json()["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(state(&machine), "idle");
+    machine.user_data("#include\nhttps://example.org/x\n");
+    assert_eq!(state(&machine), "unknown");
+    machine.service.faults(json!([{"do": "status", "status": 503}]));
+    assert_eq!(state(&machine), "unknown");
+    machine.configure("[idle]\ngrace = \"1s\"\ntimeout = \"1h\"\n");
+    assert_eq!(state(&machine), "idle");
+}

@@ -215,7 +215,9 @@ fn commands_that_fail_on_the_way_degrade_and_the_last_one_decides() {
     assert_eq!(problem(&status, "user-data"), "runcmd-partly-failed");
     assert!(status.to_string().contains("command 1 (line 3) ended with status 1"), "{status:#}");
     assert_eq!(out(&machine, "order"), "on\n");
-    is(&machine.boot(), "complete");
+    let status = machine.boot();
+    is(&status, "degraded");
+    assert_eq!(problem(&status, "user-data"), "runcmd-partly-failed", "nothing has mended it");
     assert_eq!(out(&machine, "order"), "on\n", "they came to their end");
 }
 
@@ -353,4 +355,33 @@ fn a_machine_with_several_kinds_says_what_it_was_given() {
     let status = machine.boot();
     is(&status, "complete");
     assert_eq!(status["machine"]["user_data"], "cloud-config");
+}
+
+/// Two pieces for one file, and a third that nobody can own: nothing is written, and later once.
+#[test]
+fn what_is_appended_is_appended_once_however_often_it_is_tried() {
+    let config = "#cloud-config\nwrite_files:\n- {path: /etc/app, append: true, content: \"A\\n\"}\n\
+        - {path: /etc/app, append: true, content: \"B\\n\"}\n- {path: /etc/other, owner: 'nobody-here:root', content: x}\n";
+    let machine = Machine::with(config, "");
+    let status = machine.boot();
+    assert_eq!(problem(&status, "user-data"), "write-file-owner", "{status:#}");
+    assert_eq!(etc(&machine, "app"), "");
+    let good = config.replace("nobody-here:root", "root:root");
+    again(&machine, &good);
+    is(&machine.boot(), "complete");
+    is(&machine.boot(), "complete");
+    assert_eq!(etc(&machine, "app"), "A\nB\n");
+}
+
+#[test]
+fn the_user_datas_phase_can_be_run_by_hand() {
+    let config = "#cloud-config\nruncmd: ['echo run >>/mnt/out/order']\n";
+    let machine = Machine::with(config, "");
+    is(&machine.boot(), "complete");
+    let ended = machine.run("agent boot --no-tags --only user-data --again");
+    assert_eq!(ended.code(), 0, "{ended:#?}");
+    assert_eq!(out(&machine, "order"), "run\nrun\n");
+    for phase in agent::plan::PhaseName::ALL {
+        assert_eq!(agent::plan::PhaseName::parse(phase.word()), Ok(phase));
+    }
 }

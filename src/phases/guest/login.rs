@@ -4,6 +4,7 @@
 //! is that user; the sudo rule is put in place once `visudo` has read it.
 
 use super::authorized::{Asked, Merged};
+use super::mending;
 use super::once::{Once, Stand, not_repeated};
 use super::tool::Tools;
 use crate::config::guest::is_account_name;
@@ -11,9 +12,10 @@ use crate::config::value::OnFailure;
 use crate::engine::{Context, HelperError, Report};
 use crate::journal::Problem;
 use crate::phases::roots;
-use crate::plan::{LoginWork, Switch};
+use crate::plan::{GuestWork, LoginWork, Switch, Work};
 use crate::sys::replace;
 use crate::sys::users::Database;
+use nix::unistd::geteuid;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -49,6 +51,12 @@ pub(super) async fn run(work: &LoginWork, cx: &mut Context<'_>) -> Report {
         }
     }
     let made = work.make || making.cut_off;
+    if making.cut_off
+        && !work.make
+        && let Err(problem) = mending::finish(work, cx).await
+    {
+        return Report::failed(problem);
+    }
     let once = Once::of(&work.user, cx);
     match &once.stand {
         Stand::Done(at) if !made => return not_repeated(at, cx),
@@ -83,6 +91,29 @@ pub(super) async fn run(work: &LoginWork, cx: &mut Context<'_>) -> Report {
         report.fail(problem);
     }
     report
+}
+
+/// Once the volumes are there: a home that lies on one has not got the keys yet, they are in the
+/// directory beneath.
+pub(in crate::phases) async fn at_mounted_home(cx: &Context<'_>, report: &mut Report) {
+    let home = &cx.user().home;
+    let (mut login, mut mounted) = (None, false);
+    for phase in &cx.plan.phases {
+        match &phase.work {
+            Work::Guest(GuestWork::Login(work)) => login = Some(work),
+            Work::Volumes { volumes, .. } => {
+                mounted |= volumes.iter().any(|work| home.starts_with(&work.volume.target));
+            }
+            _ => {}
+        }
+    }
+    let Some(work) = login.filter(|_| mounted && geteuid().is_root()) else { return };
+    let once = Once::of(&format!("{} at a mounted home", work.user), cx);
+    if let Stand::Due(_) = once.stand
+        && let Err(problem) = admit(work, &once, cx, report).await
+    {
+        report.fail(problem);
+    }
 }
 
 /// Lets in whom the launch names, as far as it is known, and records it.
@@ -193,14 +224,16 @@ async fn authorize(keys: &[String], cx: &Context<'_>) -> Result<String, Problem>
         "login-keys",
         format!("the launch's keys cannot be let in as {}: {why}", user.name),
         format!(
-            "see to {}/.ssh, then run `agent boot`; until then nobody can log in with them",
-            user.home.display()
+            "see to {home} and {home}/.ssh, which must be directories of {}'s; then run `agent boot`; \
+             until then nobody can log in with them",
+            user.name,
+            home = user.home.display()
         ),
     ))
 }
 
-const NEXT: &str =
-    "see the log, make the user in the image, or write another in [user]; then run `agent boot`";
+pub(super) const NEXT: &str = "see the log, make the user in the image, or write another in [user]; where it names a lock that \
+     no program holds (/etc/passwd.lock), remove that; then run `agent boot`";
 
 fn unmade(user: &str, why: &str) -> Problem {
     Problem::new("login-user", format!("the user {user} cannot be made: {why}"), NEXT)

@@ -11,6 +11,7 @@ mod host_keys;
 mod hostname;
 mod login;
 mod machine_id;
+mod mending;
 mod once;
 mod partition;
 mod root_disk;
@@ -18,6 +19,7 @@ mod superblock;
 mod tool;
 
 pub use authorized::helper as authorized_keys_helper;
+pub(super) use login::at_mounted_home;
 
 use crate::engine::{Context, Report};
 use crate::plan::GuestWork;

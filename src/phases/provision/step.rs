@@ -53,6 +53,11 @@ pub(super) async fn run(step: &Step, ledger: Option<&Ledger>, cx: &Context<'_>) 
         (Some(_), OnFailure::Fail) => PhaseResult::Failed,
         (Some(_), OnFailure::Degrade) => PhaseResult::Degraded,
     };
+    // Only what is never run again must be on the disk.
+    if ledger.is_some() && step.run == RunAt::Once && problem.is_none() {
+        let unsettled = cx.settle(&format!("step {}", step.name)).await;
+        notes.extend(unsettled.map(|(_, p)| p.message));
+    }
     let ended = end_of(cx, run, result, end, began, notes);
     // Where no end is known it was cut off, or never begun: the next boot runs it.
     if let Some(Ok(appender)) = ledger.map(|l| l.appender.as_ref())
@@ -122,7 +127,7 @@ async fn attempt(
         notes.push(format!("attempt {} of {}", attempts.made, step.attempts));
     }
     let problem = problems::of(&attempts, step, &log);
-    Ok((recorded(&attempts), problem))
+    Ok((attempts.end.record(attempts.allowed), problem))
 }
 
 /// Tries again what ended by itself and badly, while there is time.
@@ -147,16 +152,6 @@ async fn repeat(step: &Step, what: &Invocation<'_>, log: &mut Log, cx: &Context<
             () = time::sleep(wait) => {}
             () = cx.cancel.wait() => return done(End::Cancelled),
         }
-    }
-}
-
-/// What is recorded of an end; `None` is a run that was cut off.
-fn recorded(attempts: &Attempts) -> Option<ScriptEnd> {
-    match &attempts.end {
-        End::Exited(status) => Some(ScriptEnd::Exit(*status)),
-        End::Deadline => Some(ScriptEnd::Deadline(millis(attempts.allowed))),
-        End::NotStarted(e) => Some(ScriptEnd::NotStarted(e.raw_os_error().unwrap_or(0))),
-        End::Signaled(_) | End::Cancelled => None,
     }
 }
 

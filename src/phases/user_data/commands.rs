@@ -7,8 +7,8 @@
 use super::super::program::{self, RunAs};
 use super::ends;
 use super::sections::{Section, Sections, done};
-use crate::config::value::{OnFailure, Retry, millis};
-use crate::engine::command::{End, Log};
+use crate::config::value::{OnFailure, Retry};
+use crate::engine::command::Log;
 use crate::engine::{Context, Report};
 use crate::journal::Problem;
 use crate::journal::event::ScriptEnd;
@@ -36,10 +36,20 @@ pub(super) async fn run(
         return Ok(());
     }
     let each: Vec<String> = commands.iter().map(|c| c.shell.sha256() + "\n").collect();
-    let section = sections.section("runcmd", sha256(each.concat()));
+    let each = sha256(each.concat());
+    let section = sections.section("runcmd", each.clone());
+    // That some of it failed, although its end was good.
+    let partly = sections.section("runcmd-parts", each);
     match section.past() {
         PastStep::Ended(end, at) if end.good() => {
             report.notes.push(done("runcmd", at));
+            if !matches!(partly.recorded(), PastStep::None | PastStep::Ended(ScriptEnd::Exit(0), _))
+            {
+                let message = "a command of runcmd failed on this instance; it is not repeated";
+                let log = cx.place.path.join("logs/runcmd.log");
+                let problem = Problem::new("runcmd-partly-failed", message, AGAIN).log(log);
+                report.problems.push((OnFailure::Degrade, problem));
+            }
             return Ok(());
         }
         PastStep::Ended(end, at) if !work.again && work.retry == Retry::Never => {
@@ -59,13 +69,13 @@ pub(super) async fn run(
     }
     let (file, path) = cx.open_log_of("runcmd", None).map_err(|e| ends::no_log("runcmd", &e))?;
     let log = Log::new(file, path);
-    begun(commands, work, &section, log, report, cx).await
+    begun(commands, work, (&section, &partly), log, report, cx).await
 }
 
 async fn begun(
     commands: &[RunCommand],
     work: &UserDataWork,
-    section: &Section<'_>,
+    (section, partly): (&Section<'_>, &Section<'_>),
     mut log: Log,
     report: &mut Report,
     cx: &Context<'_>,
@@ -80,7 +90,16 @@ async fn begun(
     let end = ready.run(&work.environment, &mut log, cx).await;
     let noted = fs::read_to_string(ready.directory().join(FAILED)).unwrap_or_default();
     let failed = failed(&noted, commands);
-    section.end(recorded(&end, cx))?;
+    let recorded = end.record(cx.phase_deadline());
+    if recorded.is_some_and(ScriptEnd::good) {
+        report.problems.extend(cx.settle("runcmd").await);
+    }
+    // First: a run of which only the end is known would pass for one that ended well in all.
+    if !failed.is_empty() || !matches!(partly.recorded(), PastStep::None) {
+        partly.begin()?;
+        partly.end(Some(ScriptEnd::Exit(i32::from(!failed.is_empty()))))?;
+    }
+    section.end(recorded)?;
     let next = match work.retry {
         Retry::Never => AGAIN,
         Retry::NextBoot => "mend the commands; the next boot runs them again (bootstrap.retry)",
@@ -101,16 +120,6 @@ async fn begun(
         }
     }
     Ok(())
-}
-
-/// What is recorded of an end; `None` is a run that was cut off.
-fn recorded(end: &End, cx: &Context<'_>) -> Option<ScriptEnd> {
-    match end {
-        End::Exited(status) => Some(ScriptEnd::Exit(*status)),
-        End::Deadline => Some(ScriptEnd::Deadline(millis(cx.phase_deadline()))),
-        End::NotStarted(e) => Some(ScriptEnd::NotStarted(e.raw_os_error().unwrap_or(0))),
-        End::Signaled(_) | End::Cancelled => None,
-    }
 }
 
 /// The script: the commands as they are, and behind each a line that notes its failure.

@@ -41,15 +41,36 @@ pub(super) fn write(
     section.begin()?;
     // An owner may be one that an earlier step or package has made.
     let accounts = Database::read(Path::new("/"));
-    for file in duties.files(deferred) {
-        one(file, again, &accounts)?;
+    // Nothing is written where a later one could not be.
+    let owners: Vec<Owner> =
+        duties.files(deferred).map(|file| owner(file, &accounts)).collect::<Result<_, _>>()?;
+    for (file, owner) in joined(duties.files(deferred).zip(owners)) {
+        one(&file, owner, again)?;
     }
     section.end(Some(ScriptEnd::Exit(0)))?;
     report.notes.push(format!("{what}: {count} written"));
     Ok(())
 }
 
-fn one(file: &WriteFile, again: bool, accounts: &Database) -> Result<(), Problem> {
+/// One entry a file: what is appended to the same file stands together, so that one look tells
+/// whether it is there already.
+fn joined<'a>(files: impl Iterator<Item = (&'a WriteFile, Owner)>) -> Vec<(WriteFile, Owner)> {
+    let mut all: Vec<(WriteFile, Owner)> = Vec::new();
+    for (file, owner) in files {
+        let earlier =
+            all.iter_mut().rev().find(|(earlier, _)| earlier.path == file.path && file.append);
+        match earlier {
+            Some((earlier, whose)) => {
+                earlier.content = earlier.content.followed_by(&file.content);
+                (earlier.mode, *whose) = (file.mode, owner);
+            }
+            None => all.push((file.clone(), owner)),
+        }
+    }
+    all
+}
+
+fn one(file: &WriteFile, owner: Owner, again: bool) -> Result<(), Problem> {
     let path = file.path.display();
     let put = Put {
         path: &file.path,
@@ -57,7 +78,7 @@ fn one(file: &WriteFile, again: bool, accounts: &Database) -> Result<(), Problem
         append: file.append,
         again,
         mode: file.mode,
-        owner: owner(file, accounts)?,
+        owner,
     };
     placed::put(&put).map_err(|e| {
         let next = if no_room(&e) {

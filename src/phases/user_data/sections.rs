@@ -14,18 +14,22 @@ use std::time::Instant;
 pub(super) struct Sections {
     ledger: Ledger,
     instance: String,
+    /// All is to be done again, by hand.
+    repeat: bool,
 }
 
 /// One of them.
 pub(super) struct Section<'a> {
     ledger: &'a Ledger,
     run: StepRun,
+    repeat: bool,
     began: Instant,
 }
 
 impl Sections {
     pub(super) fn open(cx: &Context<'_>) -> Self {
-        Self { ledger: cx.open_ledger(), instance: cx.plan.instance.id.clone() }
+        let instance = cx.plan.instance.id.clone();
+        Self { ledger: cx.open_ledger(), instance, repeat: cx.repeats() }
     }
 
     /// What is recorded won't outlive a restart.
@@ -43,13 +47,18 @@ impl Sections {
     pub(super) fn section(&self, name: &str, definition: String) -> Section<'_> {
         let step = format!("user-data/{name}");
         let run = StepRun { instance: self.instance.clone(), step, definition };
-        Section { ledger: &self.ledger, run, began: Instant::now() }
+        Section { ledger: &self.ledger, run, repeat: self.repeat, began: Instant::now() }
     }
 }
 
 impl Section<'_> {
-    /// What became of it before.
+    /// What became of it before, as far as that counts now.
     pub(super) fn past(&self) -> PastStep {
+        if self.repeat { PastStep::None } else { self.recorded() }
+    }
+
+    /// What is recorded of it.
+    pub(super) fn recorded(&self) -> PastStep {
         past_step(&self.ledger.records, &self.run)
     }
 

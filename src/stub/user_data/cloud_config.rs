@@ -9,6 +9,7 @@ mod elsewhere;
 mod files;
 mod packages;
 
+use super::super::public_key;
 use super::super::told::{CloudConfig, Packages, RunCommand, WriteFile};
 use super::fault::{Fault, INVALID, UNSUPPORTED};
 use super::yaml::{self, Key, Node, Value, shown};
@@ -148,7 +149,9 @@ fn hostname(key: &Key, node: &Node) -> Result<String, Fault> {
             && !l.starts_with('-')
             && !l.ends_with('-')
     };
-    if name.len() <= 253 && name.split('.').all(label) {
+    // Of an address the first number would become the name.
+    let address = name.parse::<std::net::IpAddr>().is_ok();
+    if !address && name.len() <= 253 && name.split('.').all(label) {
         return Ok(name.to_owned());
     }
     let next = "write letters, digits and hyphens, with dots between the parts of a full name";
@@ -160,12 +163,12 @@ fn keys(key: &Key, node: &Node, faults: &mut Faults) -> Vec<String> {
     let next = "write lines such as `ssh-ed25519 AAAA… name`, as in an id_ed25519.pub";
     let line = |node: &Node| {
         let text = text(&key.name, node)?.trim();
-        let one_line = !text.contains(|c: char| c.is_control() && c != '\t');
-        if one_line && text.split_whitespace().count() >= 2 && !text.starts_with("-----") {
-            return Ok(text.to_owned());
-        }
-        let message = "an entry of `ssh_authorized_keys` is no line of an authorized_keys file";
-        Err(Fault::new(INVALID, message, next).at(node.line).key(&key.name))
+        public_key::check(text).map(|()| text.to_owned()).map_err(|why| {
+            let message = format!(
+                "an entry of `ssh_authorized_keys` is no line of an authorized_keys file: {why}"
+            );
+            Fault::new(INVALID, message, next).at(node.line).key(&key.name)
+        })
     };
     let all = faults.list(&key.name, node);
     all.iter().filter_map(|entry| faults.hold(line(entry))).collect()

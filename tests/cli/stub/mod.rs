@@ -5,6 +5,7 @@ mod check;
 mod fetch;
 mod inspect;
 mod parents;
+mod published;
 mod render;
 mod round_trip;
 mod shells;

@@ -37,6 +37,8 @@ fn argv(key: &str, node: &Node, words: &[Node]) -> Result<String, Fault> {
     }
     let each = words.iter().map(|word| match &word.value {
         Value::Text(_) => text(key, word).map(quote),
+        // `find … -exec … {} \;` as it is published everywhere: to YAML an empty map.
+        Value::Map(entries) if entries.is_empty() => Ok(quote("{}")),
         _ => Err(must(key, word, "a text", QUOTE)),
     });
     Ok(each.collect::<Result<Vec<_>, _>>()?.join(" "))

@@ -25,11 +25,14 @@ fn refused(text: &str, what: &str) {
 fn the_subset_is_read() {
     let said = good(
         "#cloud-config\nhostname: box.example.org\nfqdn: \"box.example.org\"\npreserve_hostname: no\n\
-         ssh_authorized_keys:\n  - ssh-ed25519 AAAA me\npackage_update: yes\npackage_upgrade: false\n\
-         packages:\n- git\n- [jq, 1.7.1-3]\nruncmd:\n- echo $HOME\n- [echo, a b, \"it's\", 0644, yes]\n",
+         ssh_authorized_keys:\n  - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0hYGvhvpDCrcULfGDkXrqxGJ0QzVKzMR4gYbkqJ6nC me\npackage_update: yes\npackage_upgrade: false\n\
+         packages:\n- git\n- [jq, 1.7.1-3]\nruncmd:\n- echo $HOME\n- [echo, a b, \"it's\", 0644, yes]\n- [find, /a, -exec, chmod, 2775, {}, \\;]\n",
     );
     assert_eq!(said.cloud.hostname.as_deref(), Some("box.example.org"));
-    assert_eq!(said.cloud.ssh_authorized_keys, ["ssh-ed25519 AAAA me"]);
+    assert_eq!(
+        said.cloud.ssh_authorized_keys,
+        ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0hYGvhvpDCrcULfGDkXrqxGJ0QzVKzMR4gYbkqJ6nC me"]
+    );
     assert!(said.packages.update && !said.packages.upgrade);
     let jq = Package { name: "jq".into(), version: Some("1.7.1-3".into()) };
     assert_eq!(said.packages.names, [Package { name: "git".into(), version: None }, jq]);
@@ -37,6 +40,7 @@ fn the_subset_is_read() {
         said.commands.iter().map(|c| std::str::from_utf8(c.shell.bytes()).unwrap()).collect();
     assert_eq!(commands[0], "echo $HOME");
     assert_eq!(commands[1], "'echo' 'a b' 'it'\\''s' '0644' 'yes'");
+    assert_eq!(commands[2], "'find' '/a' '-exec' 'chmod' '2775' '{}' '\\;'");
     assert_eq!(said.commands[1].line, 14);
 }
 
@@ -138,6 +142,9 @@ fn a_value_of_another_kind_is_refused_without_being_shown() {
     refused("runcmd:\n- echo \"a: b\": c\n", "no YAML");
     refused("runcmd:\n- echo key: value\n", "must be a list of texts and lists");
     refused("runcmd:\n- []\n", "empty list");
+    refused("runcmd:\n- [ls, {a: b}]\n", "`runcmd` is a map here");
+    refused("hostname: 10.0.0.1\n", "host name");
+    refused("ssh_authorized_keys: ['# no key at all']\n", "no line of an authorized_keys");
     refused("runcmd:\n- \n", "`runcmd` is nothing here");
     refused("runcmd:\n- [ls, [a]]\n", "`runcmd` is a list here");
     refused("packages:\n- --allow-unauthenticated\n", "no name of a package");
