@@ -205,12 +205,7 @@ impl Redactor {
         while !rest.is_empty() {
             let word = rest.find(|c: char| !is_token(c)).unwrap_or(rest.len());
             let (word, tail) = rest.split_at(word);
-            // What stands before it may be of the same signs: `x=ghp_…` is not, `a-ghp_…` is.
-            let starts = TOKENS.iter().filter_map(|(start, least)| {
-                let at = word.find(start)?;
-                (word.len() >= at + start.len() + least).then_some(at)
-            });
-            match starts.min() {
+            match token_in(word) {
                 Some(at) => {
                     self.met("token");
                     out.push_str(word.get(..at).unwrap_or_default());
@@ -280,6 +275,21 @@ fn is_token(c: char) -> bool {
 
 fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_-".contains(c)
+}
+
+/// Is there a word in it that begins as a service's tokens do?
+pub fn has_token(line: &str) -> bool {
+    line.split(|c| !is_token(c)).any(|word| token_in(word).is_some())
+}
+
+/// Where in a word a token begins.
+fn token_in(word: &str) -> Option<usize> {
+    // What stands before it may be of the same signs: `x=ghp_…` is not, `a-ghp_…` is.
+    let starts = TOKENS.iter().filter_map(|(start, least)| {
+        let at = word.find(start)?;
+        (word.len() >= at + start.len() + least).then_some(at)
+    });
+    starts.min()
 }
 
 /// Does a variable or key of this name hold a secret?
