@@ -98,14 +98,8 @@ fn recorded(end: &End, cx: &Context<'_>) -> Option<ScriptEnd> {
         // What the machine had no room for, or its disk did not give, says nothing of the script.
         End::NotStarted(e) => match e.raw_os_error() {
             Some(
-                libc::EAGAIN
-                | libc::ENOMEM
-                | libc::EMFILE
-                | libc::ENFILE
-                | libc::ENOSPC
-                | libc::EIO
-                | libc::EROFS
-                | libc::EINTR,
+                libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ENOSPC
+                | libc::EIO | libc::EROFS | libc::EINTR,
             ) => None,
             code => Some(ScriptEnd::NotStarted(code.unwrap_or(0))),
         },
