@@ -111,7 +111,9 @@ pub(super) fn gather(file: Option<&PathBuf>) -> (Vec<Part>, Redactor, Vec<String
             text: if written.is_ok() { unless_reduced(&shown) } else { shown() },
         });
     }
-    parts.push(text("plan.txt", plan::resolve(&config, &facts, false).to_string()));
+    // It quotes what the configuration has programs do.
+    let plan = || Ok(Text { text: plan::resolve(&config, &facts, false).to_string(), cut: 0 });
+    parts.push(Part { name: "plan.txt".into(), text: unless_reduced(&plan) });
     parts.push(match idle::look(file) {
         Ok(report) => text("idle.txt", IdleText(&report).to_string()),
         Err(why) => Part { name: "idle.txt".into(), text: Err(why) },
