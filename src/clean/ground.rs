@@ -13,7 +13,7 @@ use nix::unistd::{UnlinkatFlags, syncfs, unlinkat};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -78,23 +78,57 @@ impl Ground {
         open_beneath(&self.root, below, resolve, path)
     }
 
-    /// The content of a file of root's at the absolute `path`; empty where there is none.
+    /// The content of a file of root's at the absolute `path`, also where a link within the image
+    /// leads to it; empty where there is none.
     ///
     /// # Errors
     /// What the filesystem says.
     pub fn read(&self, path: &Path) -> io::Result<String> {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return Ok(String::new());
+        let bytes = self.follow(path)?.map(|thing| thing.read(u64::MAX)).transpose()?;
+        Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
+    }
+
+    /// What is at the absolute `path` in the end, where links within the image lead: by its own
+    /// path. `None` where there is nothing.
+    ///
+    /// # Errors
+    /// What `openat2(2)` says; it has been moved meanwhile.
+    pub fn follow(&self, path: &Path) -> io::Result<Option<Thing>> {
+        let below = path.strip_prefix("/").unwrap_or(path);
+        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
+        let end = match openat2(&self.root, below, how) {
+            Ok(end) => end,
+            // A link that leads to itself, or into a process, leads to nothing of an image.
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        let (root, real) = (path_of(&self.root)?, path_of(&end)?);
+        let real = match real.strip_prefix(&root) {
+            Ok(real) => Path::new("/").join(real),
+            Err(_) => return Err(io::Error::other(format!("it leads to {}", real.display()))),
+        };
+        let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else {
+            return Ok(None);
         };
         let thing = self.place(parent)?.map(|place| place.thing(name)).transpose()?.flatten();
-        let bytes = thing.map(|thing| thing.read(u64::MAX)).transpose()?.unwrap_or_default();
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        let stat = fstat(&end)?;
+        let same = |t: &Thing| (t.stat.st_dev, t.stat.st_ino) == (stat.st_dev, stat.st_ino);
+        match thing {
+            Some(thing) if same(&thing) => Ok(Some(thing)),
+            _ => Err(io::Error::other("what it leads to has been moved")),
+        }
     }
 
     /// Waits until the image's disk has what was done.
     pub fn sync(&self) {
         let _ = syncfs(&self.root);
     }
+}
+
+/// The path of what is open (`proc_pid_fd(5)`).
+fn path_of(open: &OwnedFd) -> io::Result<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", open.as_raw_fd()))
 }
 
 fn open_beneath(
@@ -192,6 +226,11 @@ impl Thing {
     /// Is it a symbolic link?
     pub fn is_link(&self) -> bool {
         self.is(SFlag::S_IFLNK)
+    }
+
+    /// Its length in bytes.
+    pub fn size(&self) -> u64 {
+        u64::try_from(self.stat.st_size).unwrap_or(0)
     }
 
     /// Is it a file with nothing in it?
@@ -320,15 +359,17 @@ impl Thing {
     }
 }
 
-/// Does `name` match a pattern in which `*` stands for anything?
+/// Does `name` match a pattern in which each `*` stands for anything?
 pub fn matches(pattern: &str, name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    match pattern.split_once('*') {
-        None => pattern.as_bytes() == name,
-        Some((start, end)) => {
-            name.len() >= start.len() + end.len()
-                && name.starts_with(start.as_bytes())
-                && name.ends_with(end.as_bytes())
+    fn rest(pattern: &[u8], name: &[u8]) -> bool {
+        match (pattern.split_first(), name.split_first()) {
+            (None, None) => true,
+            (Some((b'*', more)), _) => {
+                rest(more, name) || name.split_first().is_some_and(|(_, n)| rest(pattern, n))
+            }
+            (Some((p, more)), Some((n, name))) => p == n && rest(more, name),
+            _ => false,
         }
     }
+    rest(pattern.as_bytes(), name.as_bytes())
 }

@@ -2,26 +2,30 @@
 //!
 //! Both read the same [`table`], and both look with the same [`find`]: what a check lists is what
 //! a clean removes, and after it a check finds nothing. Credentials of people are listed alone:
-//! whoever put them there must know that they were there.
+//! whoever put them there must know that they were there. What cannot be looked at is listed too:
+//! nobody knows that nothing is there.
 
+mod detect;
 pub mod ground;
+mod homes;
+mod scan;
 pub mod table;
 
 use crate::journal::State;
 use crate::observe;
 use crate::phases::volume::without_own_lines;
-use crate::sys::users::Database;
 use crate::tools::run;
 use ground::{Ground, Place, Thing, matches};
 use nix::unistd::geteuid;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use table::{Does, Item, KEPT, TABLE};
+use table::{Does, Item, KEPT};
 
 /// The version of the JSON form.
 pub const SCHEMA: &str = "agent.clean/1";
@@ -45,7 +49,7 @@ pub struct Finding {
     /// What `agent clean` does with it.
     pub does: &'static str,
     /// Why it must not be in an image.
-    pub why: &'static str,
+    pub why: Cow<'static, str>,
     /// Why it is still there after a clean, or could not be looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -68,9 +72,33 @@ struct Found {
     what: What,
 }
 
+impl Found {
+    fn closed(item: &'static Item, path: PathBuf, e: &io::Error) -> Self {
+        Self { item, what: What::Closed(path, e.to_string()) }
+    }
+
+    fn path(&self) -> PathBuf {
+        match &self.what {
+            What::Thing(thing, _) | What::Line(thing, _) => thing.path(),
+            What::Closed(path, _) => path.clone(),
+        }
+    }
+}
+
+/// What could not be looked at at all.
+static UNSEEN: Item = Item {
+    name: "unseen",
+    why: "nobody knows what is there",
+    paths: &[],
+    does: Does::Tell,
+    only: None,
+};
+
 enum What {
     /// It is to be treated so.
     Thing(Thing, Act),
+    /// It is told, for the sake of this line (from 1).
+    Line(Thing, usize),
     /// It could not be looked at.
     Closed(PathBuf, String),
 }
@@ -109,7 +137,7 @@ pub fn clean(root: &Path) -> Result<Report, String> {
     let mut report = Report { schema: SCHEMA, removed: Vec::new(), left: Vec::new() };
     for Found { item, what } in find(&ground) {
         let done = match &what {
-            What::Thing(_, Act::Tell) | What::Closed(..) => None,
+            What::Thing(_, Act::Tell) | What::Line(..) | What::Closed(..) => None,
             What::Thing(thing, act) => Some(undo(thing, *act)),
         };
         match done {
@@ -148,12 +176,22 @@ fn refuse() -> Result<(), String> {
 }
 
 fn told(item: &Item, what: &What, problem: Option<String>) -> Finding {
-    let (path, closed) = match what {
-        What::Thing(thing, _) => (thing.path(), None),
-        What::Closed(path, why) => (path.clone(), Some(why.clone())),
+    let why = Cow::from(item.why);
+    let (path, why, closed) = match what {
+        What::Thing(thing, Act::Tell) => {
+            let finding = told_alone(item, thing.path(), why);
+            return Finding { problem, ..finding };
+        }
+        What::Thing(thing, _) => (thing.path(), why, None),
+        What::Line(thing, line) => (thing.path(), format!("{why}, in line {line}").into(), None),
+        What::Closed(path, why_not) => (path.clone(), why, Some(why_not.clone())),
     };
-    let does = item.does.word();
-    Finding { kind: item.name, path, does, why: item.why, problem: problem.or(closed) }
+    Finding { kind: item.name, path, does: item.does.word(), why, problem: problem.or(closed) }
+}
+
+/// Also what an item removes is told alone where a link of a user's leads to it.
+fn told_alone(item: &Item, path: PathBuf, why: Cow<'static, str>) -> Finding {
+    Finding { kind: item.name, path, does: Does::Tell.word(), why, problem: None }
 }
 
 fn undo(thing: &Thing, act: Act) -> io::Result<()> {
@@ -165,11 +203,13 @@ fn undo(thing: &Thing, act: Act) -> io::Result<()> {
     }
 }
 
-/// Everything of the table that is in the image.
+/// Everything of the table that is in the image, what else is a credential by its content, and
+/// what could not be looked at.
 fn find(ground: &Ground) -> Vec<Found> {
-    let homes = homes(ground);
-    let mut found = Vec::new();
-    for item in TABLE {
+    let (homes, closed) = homes::find(ground);
+    let mut found: Vec<Found> =
+        closed.into_iter().map(|(path, e)| Found::closed(&UNSEEN, path, &e)).collect();
+    for item in table::all() {
         for path in item.paths {
             let path = Path::new(path);
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
@@ -188,22 +228,25 @@ fn find(ground: &Ground) -> Vec<Found> {
             }
         }
     }
-    found
-}
-
-/// The homes of root and of people, each once: by the accounts, and what else lies in /home.
-fn homes(ground: &Ground) -> Vec<Place> {
-    let passwd = ground.read(Path::new("/etc/passwd")).unwrap_or_default();
-    let accounts = Database::of(passwd, String::new()).all();
-    let people = accounts.into_iter().filter(|a| a.uid == 0 || PEOPLE.contains(&a.uid));
-    let mut paths: BTreeSet<PathBuf> = people.map(|a| a.home).collect();
-    paths.insert("/root".into());
-    if let Ok(Some(home)) = ground.place(Path::new("/home")) {
-        let others = home.things().unwrap_or_default().into_iter().filter(Thing::is_directory);
-        paths.extend(others.map(|thing| thing.path()));
+    // What is told already is not told again, nor what goes away.
+    let known: BTreeSet<PathBuf> = found.iter().map(Found::path).collect();
+    let mut told: Vec<scan::Told> =
+        homes.iter().flat_map(|home| scan::home(ground, home)).collect();
+    match ground.place(Path::new("/etc")) {
+        Ok(etc) => told.extend(etc.iter().flat_map(|etc| scan::etc(ground, etc))),
+        Err(e) => told.push(("/etc".into(), Err(e))),
     }
-    let homes = paths.iter().filter(|path| path.is_absolute() && path.parent().is_some());
-    homes.filter_map(|path| ground.place(path).ok().flatten()).collect()
+    let mut seen = BTreeSet::new();
+    for (path, what) in told {
+        if known.iter().any(|known| path.starts_with(known)) || !seen.insert(path.clone()) {
+            continue;
+        }
+        found.push(match what {
+            Ok((thing, item, line)) => Found { item, what: What::Line(thing, line) },
+            Err(e) => Found::closed(&UNSEEN, path, &e),
+        });
+    }
+    found
 }
 
 /// What is looked for, and where.
@@ -255,35 +298,54 @@ fn look(spot: Spot<'_>, (place, name): (Opened, &OsStr), parent: &Path, found: &
 
 /// What there is to do about one thing that an item names.
 fn judge(spot: Spot<'_>, thing: Thing, found: &mut Vec<Found>) -> io::Result<()> {
-    let Spot { ground, item, .. } = spot;
-    if let Some(only) = item.only
-        && !(thing.is_file() && only(&thing.content()?))
-    {
-        return Ok(());
+    let Spot { ground, item, home } = spot;
+    let led = match thing.is_link() {
+        true => ground.follow(&thing.path())?,
+        false => None,
+    };
+    if let Some(only) = item.only {
+        let read = led.as_ref().unwrap_or(&thing);
+        if !(read.is_file() && only(&read.content()?)) {
+            return Ok(());
+        }
     }
     let mut add = |thing, act| found.push(Found { item, what: What::Thing(thing, act) });
     match item.does {
-        Does::Tell => add(thing, Act::Tell),
+        Does::Tell => {
+            add(thing, Act::Tell);
+            led.into_iter().filter(Thing::is_file).for_each(|led| add(led, Act::Tell));
+        }
+        Does::TellDirectory if thing.is_directory() => add(thing, Act::Tell),
+        Does::TellDirectory => {}
         // A link for dbus leads to the one that is emptied.
         Does::Remove if item.name == "dbus-machine-id" && !thing.is_file() => {}
-        Does::Remove => add(thing, Act::Remove),
-        Does::Empty if thing.is_file() && !thing.is_empty() => add(thing, Act::Empty),
+        Does::Remove => {
+            // In a home somebody else's file may be at a link's end.
+            let led = led.filter(|led| led.is_file() && !led.is_empty() && !shipped(led));
+            led.into_iter().for_each(|led| add(led, if home { Act::Tell } else { Act::Remove }));
+            add(thing, Act::Remove);
+        }
+        Does::Empty => {
+            let end = led.unwrap_or(thing);
+            if end.is_file() && !end.is_empty() {
+                add(end, Act::Empty);
+            }
+        }
         Does::OwnLines => {
-            let text = thing.whole()?;
+            let end = led.unwrap_or(thing);
+            let text = end.whole()?;
             if without_own_lines(&text) != text {
-                add(thing, Act::OwnLines);
+                add(end, Act::OwnLines);
             }
         }
         Does::RemoveInside | Does::EmptyInside => {
             let place = match () {
                 () if thing.is_directory() => match thing.enter()? {
                     // A filesystem of its own: the image's, where the table names it.
-                    None if !spot.home => ground.place(&thing.path())?,
+                    None if !home => ground.place(&thing.path())?,
                     entered => entered,
                 },
-                () if thing.is_link() && spot.home => {
-                    return Err(io::Error::other(NOT_FOLLOWED));
-                }
+                () if thing.is_link() && home => return Err(io::Error::other(NOT_FOLLOWED)),
                 () if thing.is_link() => ground.place(&thing.path())?,
                 () => None,
             };
@@ -291,30 +353,56 @@ fn judge(spot: Spot<'_>, thing: Thing, found: &mut Vec<Found>) -> io::Result<()>
                 return Ok(());
             };
             match item.does {
-                Does::EmptyInside => logs(&place, 0, &mut add)?,
+                Does::EmptyInside => logs(spot, &place, 0, found),
                 _ => {
                     let kept = |thing: &Thing| KEPT.iter().any(|k| matches(k, thing.name()));
-                    place
-                        .things()?
-                        .into_iter()
-                        .filter(|t| !kept(t))
-                        .for_each(|t| add(t, Act::Remove));
+                    let inside = place.things()?.into_iter().filter(|t| !kept(t));
+                    inside.for_each(|t| add(t, Act::Remove));
                 }
             }
         }
-        Does::Empty => {}
     }
     Ok(())
 }
 
-/// Log files, in directories below too. The journal has an item of its own.
-fn logs(place: &Place, depth: usize, add: &mut dyn FnMut(Thing, Act)) -> io::Result<()> {
+/// Does a package bring it? What lies there is no machine's own.
+fn shipped(thing: &Thing) -> bool {
+    thing.path().starts_with("/usr")
+}
+
+/// Log files, in directories below too. The journal has an item of its own. A link's end is told:
+/// it may be anything.
+fn logs(spot: Spot<'_>, place: &Place, depth: usize, found: &mut Vec<Found>) {
     /// No service nests its logs deeper.
     const DEEPEST: usize = 20;
-    for thing in place.things()? {
-        if thing.is_directory() && depth < DEEPEST && !(depth == 0 && thing.name() == "journal") {
-            if let Some(below) = thing.enter()? {
-                logs(&below, depth + 1, add)?;
+    let item = spot.item;
+    let things = match place.things() {
+        Ok(things) => things,
+        Err(e) => return found.push(Found::closed(item, place.path().into(), &e)),
+    };
+    for thing in things {
+        let mut add = |thing, act| found.push(Found { item, what: What::Thing(thing, act) });
+        if thing.is_directory() {
+            if depth == 0 && thing.name() == "journal" {
+                continue;
+            }
+            let entered = match depth < DEEPEST {
+                true => thing.enter(),
+                false => Err(io::Error::other("directories in each other without an end")),
+            };
+            match entered {
+                Ok(Some(below)) => logs(spot, &below, depth + 1, found),
+                Ok(None) => {
+                    let other = io::Error::other("another filesystem is mounted there");
+                    found.push(Found::closed(item, thing.path(), &other));
+                }
+                Err(e) => found.push(Found::closed(item, thing.path(), &e)),
+            }
+        } else if thing.is_link() {
+            match spot.ground.follow(&thing.path()) {
+                Ok(Some(end)) if leaks(spot, &end) => add(end, Act::Tell),
+                Ok(_) => {}
+                Err(e) => found.push(Found::closed(item, thing.path(), &e)),
             }
         } else if thing.is_file() && is_rotated(thing.name()) {
             add(thing, Act::Remove);
@@ -322,7 +410,22 @@ fn logs(place: &Place, depth: usize, add: &mut dyn FnMut(Thing, Act)) -> io::Res
             add(thing, Act::Empty);
         }
     }
-    Ok(())
+}
+
+/// Is what a link among the logs leads to something that stays in the image? A directory counts
+/// where something is in it, or it cannot be looked at.
+fn leaks(spot: Spot<'_>, end: &Thing) -> bool {
+    let emptied = spot.item.paths.iter().any(|path| end.path().starts_with(path));
+    let filled = match end.is_directory() {
+        true => {
+            let place = spot.ground.place(&end.path());
+            place
+                .and_then(|p| p.map_or(Ok(Vec::new()), |p| p.things()))
+                .map_or(true, |t| !t.is_empty())
+        }
+        false => end.is_file() && !end.is_empty(),
+    };
+    filled && !emptied && !shipped(end)
 }
 
 /// As logrotate names them: `syslog.1`, `syslog.2.gz`, `dpkg.log-20260101`, `x.old`.

@@ -68,6 +68,13 @@ fn bundle(file: &Path, config: Option<&PathBuf>) -> u8 {
                 bundle.files,
                 bundle.redacted
             ));
+            for unknown in &bundle.reduced {
+                eprintln!(
+                    "agent: logs: REDUCED: not known, so not to be masked: {unknown}; left out are \
+                     logs/, config/, plan.txt, the journal, unit.txt and what programs said; next: \
+                     mend it, and bundle again as root to another file"
+                );
+            }
             for missing in &bundle.missing {
                 eprintln!("agent: logs: without {missing}");
             }

@@ -9,7 +9,9 @@
 //! known to nobody else.
 
 pub mod redact;
+mod secrets;
 mod sources;
+mod written;
 
 use crate::tools::sync::ustar;
 use flate2::Compression;
@@ -49,6 +51,9 @@ struct Manifest {
     made: String,
     /// How often each kind of secret was masked.
     redacted: BTreeMap<&'static str, usize>,
+    /// What must not be in it and is not known; for its sake logs and configuration are left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reduced: Vec<String>,
     files: Vec<Entry>,
 }
 
@@ -74,6 +79,8 @@ pub struct Bundle {
     pub missing: Vec<String>,
     /// How many secrets were masked.
     pub redacted: usize,
+    /// What could not be known for a secret, and why; then logs and configuration are left out.
+    pub reduced: Vec<String>,
 }
 
 /// Makes the archive at `to`, which must not be there yet: readable by its owner alone.
@@ -97,7 +104,7 @@ pub fn bundle(to: &Path, config: Option<&PathBuf>) -> Result<Bundle, String> {
 }
 
 fn collect(file: File, config: Option<&PathBuf>) -> io::Result<Bundle> {
-    let (parts, mut redactor) = sources::gather(config);
+    let (parts, mut redactor, unknown) = sources::gather(config);
     let mut files: Vec<(String, String)> = Vec::new();
     let mut entries = Vec::new();
     let mut missing = Vec::new();
@@ -116,6 +123,7 @@ fn collect(file: File, config: Option<&PathBuf>) -> io::Result<Bundle> {
             }
         }
     }
+    let reduced: Vec<String> = unknown.iter().map(|why| redactor.redact(why)).collect();
     let Redactor { counts, .. } = redactor;
     let redacted = counts.values().sum();
     let manifest = Manifest {
@@ -123,6 +131,7 @@ fn collect(file: File, config: Option<&PathBuf>) -> io::Result<Bundle> {
         agent: env!("CARGO_PKG_VERSION"),
         made: jiff::Timestamp::now().to_string(),
         redacted: counts,
+        reduced: reduced.clone(),
         files: entries,
     };
     files.insert(0, ("manifest.json".into(), serde_json::to_string_pretty(&manifest)?));
@@ -133,5 +142,5 @@ fn collect(file: File, config: Option<&PathBuf>) -> io::Result<Bundle> {
     let mut gzip = GzEncoder::new(file, Compression::default());
     gzip.write_all(&archive)?;
     gzip.finish()?.sync_all()?;
-    Ok(Bundle { files: files.len(), missing, redacted })
+    Ok(Bundle { files: files.len(), missing, redacted, reduced })
 }

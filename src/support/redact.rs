@@ -5,9 +5,15 @@
 //! and what looks like a credential, whoever's it is. Too much is masked rather than too little:
 //! a line of the script that is also a line of a log is gone from it.
 
+mod shapes;
+mod value;
+mod words;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use words::{has_token, names_secret};
 
 /// What stands in a secret's place.
 const MASK: &str = "[redacted]";
@@ -17,6 +23,10 @@ const SHORTEST: usize = 6;
 
 /// A line of a script that is shorter tells nothing.
 const SHORTEST_LINE: usize = 10;
+
+/// Signs in a line of `base64(1)`, and of PEM (RFC 7468, 2).
+const WRAP_BASE64: usize = 76;
+const WRAP_PEM: usize = 64;
 
 /// The kind of what is known of the user's script.
 const SCRIPT: &str = "user-script";
@@ -31,93 +41,65 @@ pub struct Redactor {
     pub counts: BTreeMap<&'static str, usize>,
 }
 
-/// Beginnings of tokens that are told by them, and the least length of what follows.
-const TOKENS: &[(&str, usize)] = &[
-    ("AKIA", 16),
-    ("ASIA", 16),
-    ("ghp_", 20),
-    ("gho_", 20),
-    ("ghu_", 20),
-    ("ghs_", 20),
-    ("ghr_", 20),
-    ("github_pat_", 20),
-    ("glpat-", 16),
-    ("npm_", 20),
-    ("pypi-", 20),
-    ("sk-", 16),
-    ("xoxb-", 10),
-    ("xoxp-", 10),
-    ("xoxa-", 10),
-    ("xoxs-", 10),
-    ("AIza", 30),
-    ("hf_", 20),
-    ("dop_v1_", 20),
-    ("eyJ", 30),
-    ("FQoG", 40),
-    ("IQoJ", 40),
-    ("AGE-SECRET-KEY-", 20),
-];
-
-/// Names whose values are secrets, in any case and with `-` or `_`.
-const NAMES: &[&str] = &[
-    "token",
-    "secret",
-    "password",
-    "passwd",
-    "passphrase",
-    "credential",
-    "apikey",
-    "api_key",
-    "access_key",
-    "accesskey",
-    "private_key",
-    "privatekey",
-    "signature",
-    "authorization",
-    "_auth",
-    "authtoken",
-    "cookie",
-    "bearer",
-    "mint_user_bootstrap",
-    "session_key",
-];
-
 impl Redactor {
-    /// Knows a secret value from here on, also as JSON and base64 write it.
+    /// Knows a secret value from here on, also as JSON, URLs and base64 write it, and each line of
+    /// a longer one.
     pub fn know(&mut self, value: &str, kind: &'static str) {
         let value = value.trim();
         if value.len() < SHORTEST {
             return;
         }
-        let json = serde_json::to_string(value).unwrap_or_default();
-        let json = json.trim_matches('"');
-        let encodings = match kind {
-            // Its lines are many, and nobody encodes one of them.
-            SCRIPT => Vec::new(),
-            _ => vec![STANDARD_NO_PAD.encode(value), URL_SAFE_NO_PAD.encode(value)],
-        };
-        for text in [value, json].into_iter().map(str::to_owned).chain(encodings) {
-            if self.seen.insert(text.clone()) {
-                self.known.push((text, kind));
-            }
+        self.know_text(value, kind);
+        let escaped: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+        let percent = escaped.replace('+', "%20");
+        for text in [escaped, percent].into_iter().chain(in_base64(value.as_bytes())) {
+            self.add(text, kind);
+        }
+        let lines: Vec<&str> = value.lines().map(str::trim).collect();
+        for line in lines.iter().filter(|line| lines.len() > 1 && line.len() >= SHORTEST_LINE) {
+            self.know_text(line, kind);
         }
     }
 
-    /// Knows the user's script: the whole of it, each of its lines, and each value that it gives
-    /// a variable.
+    fn know_text(&mut self, value: &str, kind: &'static str) {
+        let json = serde_json::to_string(value).unwrap_or_default();
+        let json = json.trim_start_matches('"');
+        self.add(json.strip_suffix('"').unwrap_or(json).to_owned(), kind);
+        self.add(value.to_owned(), kind);
+    }
+
+    fn add(&mut self, text: String, kind: &'static str) {
+        if text.len() >= SHORTEST && self.seen.insert(text.clone()) {
+            self.known.push((text, kind));
+        }
+    }
+
+    /// Knows the user's script: the whole of it, as it is and as base64 wraps it, each of its
+    /// lines, and what in it is a value of a secret.
     pub fn know_script(&mut self, script: &[u8]) {
-        self.know(&STANDARD_NO_PAD.encode(script), SCRIPT);
+        let encoded = STANDARD_NO_PAD.encode(script);
+        self.know_text(&encoded, SCRIPT);
+        for width in [WRAP_BASE64, WRAP_PEM] {
+            for line in encoded.as_bytes().chunks(width) {
+                let line = String::from_utf8_lossy(line);
+                if line.len() >= SHORTEST_LINE {
+                    self.add(line.into_owned(), SCRIPT);
+                }
+            }
+        }
         let text = String::from_utf8_lossy(script);
         for line in text.lines().map(str::trim) {
             if line.len() >= SHORTEST_LINE && !line.starts_with("#!") {
-                self.know(line, SCRIPT);
+                self.know_text(line, SCRIPT);
             }
-            for word in line.split_whitespace() {
-                if let Some((name, value)) = word.split_once('=')
-                    && names_secret(name)
-                {
-                    self.know(value.trim_matches(['"', '\'']), SCRIPT);
-                }
+        }
+        let mut values = Vec::new();
+        shapes::mask(&text, &mut |_, value| values.push(value.to_owned()));
+        for value in values.iter().filter(|value| !value.starts_with('$') && !is_word(value)) {
+            self.know(value, SCRIPT);
+            // Of a login the password is one by itself.
+            if let Some((_, password)) = value.split_once(':').filter(|(_, p)| !is_word(p)) {
+                self.know(password, SCRIPT);
             }
         }
     }
@@ -143,149 +125,31 @@ impl Redactor {
                 *self.counts.entry(kind).or_default() += met;
             }
         }
-        let text = self.private_keys(&text);
-        let mut out = String::with_capacity(text.len());
-        for line in text.split_inclusive('\n') {
-            let line = self.userinfo(line);
-            let line = self.tokens(&line);
-            out.push_str(&self.named(&line));
-        }
-        out
-    }
-
-    fn met(&mut self, kind: &'static str) {
-        *self.counts.entry(kind).or_default() += 1;
-    }
-
-    /// From the first line of a private key (RFC 7468) to its last, or to the end of the text.
-    fn private_keys(&mut self, text: &str) -> String {
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(at) = rest.find("PRIVATE KEY-----") {
-            let (before, after) = rest.split_at(at);
-            let begin = before.rfind("-----BEGIN ").unwrap_or(at);
-            out.push_str(before.get(..begin).unwrap_or_default());
-            out.push_str(MASK);
-            self.met("private-key");
-            let body = after.get("PRIVATE KEY-----".len()..).unwrap_or_default();
-            rest = match body.find("PRIVATE KEY-----") {
-                Some(end) => body.get(end + "PRIVATE KEY-----".len()..).unwrap_or_default(),
-                None => "",
-            };
-        }
-        out + rest
-    }
-
-    /// `scheme://USERINFO@host` (RFC 3986, 3.2.1).
-    fn userinfo(&mut self, line: &str) -> String {
-        let mut out = String::with_capacity(line.len());
-        let mut rest = line;
-        while let Some(at) = rest.find("://") {
-            let (before, after) = rest.split_at(at + 3);
-            out.push_str(before);
-            let end = after.find(|c: char| c.is_whitespace() || "/?#\"'<>".contains(c));
-            let (authority, tail) = after.split_at(end.unwrap_or(after.len()));
-            match authority.rfind('@') {
-                Some(sign) => {
-                    self.met("url-userinfo");
-                    out.push_str(MASK);
-                    out.push_str(authority.get(sign..).unwrap_or_default());
-                }
-                None => out.push_str(authority),
-            }
-            rest = tail;
-        }
-        out + rest
-    }
-
-    /// Words that begin as a service's tokens do.
-    fn tokens(&mut self, line: &str) -> String {
-        let mut out = String::with_capacity(line.len());
-        let mut rest = line;
-        while !rest.is_empty() {
-            let word = rest.find(|c: char| !is_token(c)).unwrap_or(rest.len());
-            let (word, tail) = rest.split_at(word);
-            // What stands before it may be of the same signs: `x=ghp_…` is not, `a-ghp_…` is.
-            let starts = TOKENS.iter().filter_map(|(start, least)| {
-                let at = word.find(start)?;
-                (word.len() >= at + start.len() + least).then_some(at)
-            });
-            match starts.min() {
-                Some(at) => {
-                    self.met("token");
-                    out.push_str(word.get(..at).unwrap_or_default());
-                    out.push_str(MASK);
-                }
-                None => out.push_str(word),
-            }
-            let sign = tail.chars().next();
-            out.extend(sign);
-            rest = tail.get(sign.map_or(0, char::len_utf8)..).unwrap_or_default();
-        }
-        out
-    }
-
-    /// What follows a name that speaks of a secret, behind `=` or `:`, to the end of the value.
-    fn named(&mut self, line: &str) -> String {
-        let mut out = String::with_capacity(line.len());
-        let mut rest = line;
-        while let Some(at) = rest.find(['=', ':']) {
-            let (before, after) = rest.split_at(at + 1);
-            out.push_str(before);
-            rest = after;
-            let name =
-                before.get(..at).unwrap_or_default().trim_end_matches(['"', '\'', ' ', '\\']);
-            let start = name.rfind(|c: char| !is_name(c)).map_or(0, |i| i + 1);
-            let name = name.get(start..).unwrap_or_default();
-            if !names_secret(name) {
-                continue;
-            }
-            let lead = after.len() - after.trim_start_matches([' ', '"', '\'', '\\']).len();
-            let value = after.get(lead..).unwrap_or_default();
-            // A header's value goes to the end of the line, a word's to the next space.
-            let header = name.to_ascii_lowercase().ends_with("authorization")
-                || name.eq_ignore_ascii_case("cookie");
-            let ends = |c: char| {
-                "\"'\n\r\\,}".contains(c) || (!header && (c.is_whitespace() || "&;)]".contains(c)))
-            };
-            let end = value.find(ends).unwrap_or(value.len());
-            let shown = value.get(..end).unwrap_or_default();
-            if shown.is_empty()
-                || shown == MASK
-                || matches!(shown, "null" | "true" | "false" | "none")
-            {
-                continue;
-            }
-            self.met("named-value");
-            out.push_str(after.get(..lead).unwrap_or_default());
-            out.push_str(MASK);
-            rest = value.get(end..).unwrap_or_default();
-        }
-        let rest = self.bearer(rest);
-        out + &rest
-    }
-
-    /// `Bearer TOKEN` without a name before it.
-    fn bearer(&mut self, text: &str) -> String {
-        let Some((before, after)) = text.split_once("Bearer ") else { return text.to_owned() };
-        let end = after.find(char::is_whitespace).unwrap_or(after.len());
-        self.met("token");
-        format!("{before}Bearer {MASK}{}", after.get(end..).unwrap_or_default())
+        let counts = &mut self.counts;
+        shapes::mask(&text, &mut |kind, _| *counts.entry(kind).or_default() += 1)
     }
 }
 
-fn is_token(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "_-.+/".contains(c)
+/// A word that stands in many a text.
+fn is_word(value: &str) -> bool {
+    value.len() < 8 && value.bytes().all(|b| b.is_ascii_lowercase())
 }
 
-fn is_name(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "_-".contains(c)
-}
-
-/// Does a variable or key of this name hold a secret?
-pub fn names_secret(name: &str) -> bool {
-    let plain = name.to_ascii_lowercase().replace('-', "_");
-    NAMES.iter().any(|word| plain.contains(word))
+/// What of a value is certain in base64, wherever in a longer text it stands: at each of the three
+/// offsets the signs that nothing but the value has a part in.
+fn in_base64(value: &[u8]) -> Vec<String> {
+    let mut all = Vec::new();
+    for offset in 0..3 {
+        let shifted = [&[0; 3][..offset], value].concat();
+        // Signs of 6 bits that share one with what stands before or behind.
+        let (before, whole) = ((offset * 8).div_ceil(6), shifted.len() * 8 / 6);
+        for encoded in [STANDARD_NO_PAD.encode(&shifted), URL_SAFE_NO_PAD.encode(&shifted)] {
+            all.extend(
+                encoded.get(before..whole).filter(|e| e.len() >= SHORTEST).map(str::to_owned),
+            );
+        }
+    }
+    all
 }
 
 #[cfg(test)]

@@ -1,19 +1,17 @@
-//! What goes into the archive, and what is known to be secret on this machine.
+//! What goes into the archive. Where it is not known what must not be in it, what quotes a program
+//! stays out: logs, the agent's own lines, the journal, evidence.
 
-use super::redact::{Redactor, names_secret};
+use super::redact::Redactor;
+use super::secrets::{self, Known};
+use super::written::{Written, without_environments};
 use super::{Part, Text};
 use crate::boot;
-use crate::config::value::Span;
-use crate::config::{self, Config, LoadError};
-use crate::ec2::imds::{self, Settings};
+use crate::config::{self, LoadError, Sources};
 use crate::idle;
 use crate::journal::Status;
 use crate::observe;
-use crate::phases::metadata;
-use crate::plan::{self, Facts};
-use crate::stub::payload::{self, Script};
-use crate::stub::told;
-use crate::stub::user_data::{self, UserDataError};
+use crate::plan;
+use crate::stub::payload;
 use crate::survey;
 use crate::sys::files::open_regular;
 use crate::tools::run;
@@ -33,8 +31,8 @@ const LONGEST: u64 = 512 << 10;
 /// How long a command may take that tells something.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How long the metadata service may take, which is asked for what must not be in the archive.
-const METADATA: Span = Span::seconds(5);
+/// Stands where programs were quoted, and nobody knows what of it is secret.
+const LEFT_OUT: &str = "left out: what must not be in it is not known (`reduced` in manifest.json)";
 
 /// The log whose content is its user's own.
 const SCRIPT_LOG: &str = "user-script";
@@ -48,6 +46,13 @@ pub struct LogFile {
     pub path: PathBuf,
     /// Its length in bytes.
     pub bytes: u64,
+}
+
+/// A configuration file.
+pub(super) struct ConfigFile {
+    pub(super) path: PathBuf,
+    /// What may be shown of it, or why it cannot be told what may.
+    pub(super) written: Result<Written, String>,
 }
 
 /// The logs of the boot that `status` tells of, by their names.
@@ -66,17 +71,28 @@ pub fn logs(status: &Status) -> Vec<LogFile> {
     logs
 }
 
-/// Everything, and a redactor that knows this machine's secrets.
-pub(super) fn gather(file: Option<&PathBuf>) -> (Vec<Part>, Redactor) {
+/// Everything, a redactor that knows this machine's secrets, and what it does not know.
+pub(super) fn gather(file: Option<&PathBuf>) -> (Vec<Part>, Redactor, Vec<String>) {
     let sources = boot::sources(file);
     let (config, errors) = match config::load(&sources) {
         Ok(config) => (config, None),
         Err(LoadError { usable, errors }) => (*usable, Some(errors)),
     };
-    let status = observe::status(file.map(PathBuf::as_path));
+    let mut status = observe::status(file.map(PathBuf::as_path));
     let payload = std::env::var_os(payload::VARIABLE);
     let (facts, scripts) = survey::survey(&config, payload.as_ref().map(|t| t.as_bytes()));
-    let redactor = secrets(&config, &facts, &scripts);
+    let files = read_config(&sources);
+    let Known { redactor, mut unknown } = secrets::of(&config, &files, (&facts, &scripts), &status);
+    let broken = errors.iter().flatten().filter(|e| e.origin.contains("__ENVIRONMENT"));
+    unknown.extend(broken.map(|e| format!("the values of the {}", e.origin)));
+    let reduced = !unknown.is_empty();
+    if reduced {
+        without_evidence(&mut status);
+    }
+    let unless_reduced = |text: &dyn Fn() -> Result<Text, String>| match reduced {
+        true => Err(LEFT_OUT.to_owned()),
+        false => text(),
+    };
     let mut parts = vec![
         text("status.txt", format!("{}\n{}", StatusText(&status), Timeline(&status))),
         json("status.json", &status),
@@ -84,18 +100,29 @@ pub(super) fn gather(file: Option<&PathBuf>) -> (Vec<Part>, Redactor) {
     let errors = errors.unwrap_or_default();
     let errors: String = errors.iter().map(|e| format!("{e}\n")).collect();
     parts.push(text("config-errors.txt", errors));
-    let written = sources.files().into_iter().filter(|(path, required)| *required || path.exists());
-    for (path, _) in written {
+    for ConfigFile { path, written } in &files {
         let name = format!("config/{}", path.display().to_string().trim_start_matches('/'));
-        parts.push(Part { name, text: file_end(&path).map(|t| without_environments(&t)) });
+        let shown = || {
+            let written = written.as_ref().map_err(|why| format!("{}: {why}", path.display()))?;
+            Ok(Text { text: written.text.clone(), cut: 0 })
+        };
+        parts.push(Part {
+            name,
+            text: if written.is_ok() { unless_reduced(&shown) } else { shown() },
+        });
     }
-    parts.push(text("plan.txt", plan::resolve(&config, &facts, false).to_string()));
+    // It quotes what the configuration has programs do.
+    let plan = || Ok(Text { text: plan::resolve(&config, &facts, false).to_string(), cut: 0 });
+    parts.push(Part { name: "plan.txt".into(), text: unless_reduced(&plan) });
     parts.push(match idle::look(file) {
         Ok(report) => text("idle.txt", IdleText(&report).to_string()),
         Err(why) => Part { name: "idle.txt".into(), text: Err(why) },
     });
     if let Some(journal) = &status.journal {
-        parts.push(Part { name: "journal.jsonl".into(), text: file_end(journal) });
+        parts.push(Part {
+            name: "journal.jsonl".into(),
+            text: unless_reduced(&|| file_end(journal)),
+        });
     }
     for log in logs(&status) {
         let name = format!("logs/{}.log", log.name);
@@ -103,7 +130,7 @@ pub(super) fn gather(file: Option<&PathBuf>) -> (Vec<Part>, Redactor) {
             true => {
                 Err(format!("the output of the user's script is its user's ({} bytes)", log.bytes))
             }
-            false => file_end(&log.path),
+            false => unless_reduced(&|| file_end(&log.path)),
         };
         parts.push(Part { name, text: content });
     }
@@ -123,9 +150,14 @@ pub(super) fn gather(file: Option<&PathBuf>) -> (Vec<Part>, Redactor) {
         ("failed-units.txt", "systemctl", &["--failed", "--no-pager", "--plain"][..]),
         ("disks.txt", "df", &["-h", "--local"][..]),
     ] {
-        parts.push(Part { name: name.into(), text: said(program, arguments) });
+        let own = name == "unit.txt";
+        let said = || said(program, arguments);
+        parts.push(Part {
+            name: name.into(),
+            text: if own { unless_reduced(&said) } else { said() },
+        });
     }
-    (parts, redactor)
+    (parts, redactor, unknown)
 }
 
 fn text(name: &str, text: String) -> Part {
@@ -137,24 +169,29 @@ fn json(name: &str, value: &impl serde::Serialize) -> Part {
     Part { name: name.into(), text: text.map(|text| Text { text, cut: 0 }) }
 }
 
-/// A configuration without the values of its `environment` tables: they are given to programs,
-/// and only who wrote them knows which are secret.
-fn without_environments(written: &Text) -> Text {
-    let mut inside = false;
-    let mut out = String::with_capacity(written.text.len());
-    for line in written.text.split_inclusive('\n') {
-        let plain = line.trim();
-        if plain.starts_with('[') {
-            inside = plain.trim_matches(['[', ']']).ends_with("environment");
-        }
-        let key = plain.split('=').next().unwrap_or_default().trim();
-        let hidden = plain.contains('=') && (inside || key.ends_with("environment"));
-        match hidden {
-            true => out.push_str(&format!("{key} = \"[redacted]\"\n")),
-            false => out.push_str(line),
-        }
-    }
-    Text { text: out, cut: written.cut }
+/// Every configuration file that is there, without what it gives to programs.
+fn read_config(sources: &Sources) -> Vec<ConfigFile> {
+    let there = sources.files().into_iter().filter(|(path, required)| *required || path.exists());
+    let read = |path: &Path| {
+        let whole = file_end(path).and_then(|text| match text.cut {
+            0 => Ok(text.text),
+            _ => Err(format!("it is longer than {LONGEST} bytes")),
+        });
+        whole.and_then(|text| {
+            let not = "it is no TOML, so its `environment` tables are unknown";
+            without_environments(&text).ok_or_else(|| not.into())
+        })
+    };
+    there.map(|(path, _)| ConfigFile { written: read(&path), path }).collect()
+}
+
+/// Takes out of a status what programs said: it may hold what is not known for a secret.
+fn without_evidence(status: &mut Status) {
+    status.phases.iter_mut().flat_map(|phase| &mut phase.problems).for_each(|problem| {
+        problem.evidence = problem.evidence.take().map(|_| LEFT_OUT.into());
+    });
+    // It tells the reason too.
+    status.summary = LEFT_OUT.into();
 }
 
 /// The end of a file. Nothing but a regular file is read: a FIFO would never end.
@@ -211,62 +248,4 @@ fn versions() -> String {
         all.push_str(&one(program, arguments));
     }
     all
-}
-
-/// What is known to be secret here: the script and where it came from, the environment, what
-/// the configuration gives to programs, the role's keys.
-fn secrets(config: &Config, facts: &Facts, given_here: &told::Scripts) -> Redactor {
-    let mut redactor = Redactor::default();
-    let own = std::env::vars_os();
-    let own = own.filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
-    redactor.know_environment(own);
-    // What is given to programs may be secret whatever it is called.
-    let given = config.steps.iter().flat_map(|step| step.environment.values());
-    for value in given.chain(config.bootstrap.environment.values()) {
-        redactor.know(value, "configuration");
-    }
-    let mut scripts: Vec<Script> = bytes_of(given_here.parts());
-    if let Ok(Some(script)) = crate::stub::user_script(&facts.user.home) {
-        scripts.push(script);
-    }
-    if config.ec2.enabled {
-        role_and_user_data(config, &mut redactor, &mut scripts);
-    }
-    for script in scripts {
-        redactor.know_script(script.bytes());
-    }
-    redactor
-}
-
-/// Asks the metadata service once for each; where it doesn't answer, nothing of it is here.
-fn role_and_user_data(config: &Config, redactor: &mut Redactor, scripts: &mut Vec<Script>) {
-    let settings = Settings { deadline: METADATA, ..metadata::settings(config) };
-    if let Ok(keys) = imds::credentials(&settings) {
-        for key in [&keys.secret_access_key, &keys.session_token, &keys.access_key_id] {
-            redactor.know(key, "role-keys");
-        }
-    }
-    let Some(bytes) = imds::collect(&settings).ok().and_then(|found| found.user_data) else {
-        return;
-    };
-    let parsed = match user_data::parse(&bytes) {
-        Ok(parsed) => parsed,
-        Err(UserDataError::Payload { rest, .. }) => *rest,
-        // What the agent doesn't understand may be anything.
-        Err(_) => return redactor.know_script(&bytes),
-    };
-    for (name, value) in parsed.parameters.variables() {
-        if names_secret(&name) {
-            redactor.know(&value, "user-data");
-        }
-    }
-    let duties = parsed.duties;
-    scripts.extend(bytes_of(parsed.scripts.parts()));
-    scripts.extend(bytes_of(&duties.boothooks));
-    scripts.extend(duties.files.into_iter().map(|file| file.content));
-    scripts.extend(duties.commands.into_iter().map(|command| command.shell));
-}
-
-fn bytes_of(parts: &[told::Part]) -> Vec<Script> {
-    parts.iter().map(|part| part.script.clone()).collect()
 }

@@ -19,6 +19,9 @@ const PLANTED: &[&str] = &[
     "planted-as-a-value-of-the-script",
     "planted-in-an-environment-table",
     "planted-in-an-inline-environment",
+    "planted-in-a-line-of-many",
+    "planted-in-another-line-of-many",
+    "planted-in-a-dotted-key",
     "planted-in-agents-environment",
     "planted-in-a-url",
     "planted-in-a-header",
@@ -45,7 +48,8 @@ const ROLE: &str =
 const CONFIG: &str = r#"
 [[step]]
 name = "noisy"
-environment = { PLAIN = "planted-in-an-inline-environment" }
+environment = { PLAIN = "planted-in-an-inline-environment", MANY = """planted-in-a-line-of-many
+planted-in-another-line-of-many""" }
 command = '''
 echo "cloning https://me:planted-in-a-url@example.com/x"
 echo "> Authorization: Bearer planted-in-a-header"
@@ -53,14 +57,14 @@ echo "db password=planted-password-in-a-log and ghp_plantedplantedplantedplanted
 echo "key AKIAPLANTEDPLANTED01 $(cat /mnt/out/role)"
 echo "-----BEGIN OPENSSH PRIVATE KEY-----"; echo cGxhbnRlZCBwcml2YXRlIGtleQ; echo "-----END OPENSSH PRIVATE KEY-----"
 echo "the script says: echo working # planted-in-the-script"
-echo "$PLAIN" "$EXTRA"
+echo "$PLAIN" "$EXTRA" "$DOTTED"; echo "> $MANY <"; printf %s "me:$PLAIN" | base64
 echo "leaked: planted-in-agents-environment"
 echo a plain line that helps
 '''
 [bootstrap]
+environment.DOTTED = "planted-in-a-dotted-key"
+environment.EXTRA = "planted-in-an-environment-table"
 deadline = "30s"
-[bootstrap.environment]
-EXTRA = "planted-in-an-environment-table"
 "#;
 
 struct Made {
@@ -172,6 +176,59 @@ fn the_roles_keys_and_the_user_data_are_known_though_nobody_named_them() {
     assert_eq!(made.manifest["redacted"]["role-keys"], 2, "{:#}", made.manifest);
 }
 
+/// Nobody knows then what of the script a program has quoted.
+#[test]
+fn where_the_metadata_is_away_what_quotes_programs_stays_out_and_it_is_said() {
+    let service = Service::start(&[]);
+    service.change(json!({
+        "instance_id": "i-0123456789abcdef0",
+        "user_data_base64": STANDARD.encode(SCRIPT),
+    }));
+    let ec2 = format!(
+        "[ec2]\nenabled = true\nendpoints = [\"{}\"]\nrequest_deadline = \"2s\"\ndeadline = \"10s\"\n\
+         [[step]]\nname = \"bad\"\nrequired = false\ncommand = \"echo planted-by-the-script; exit 3\"\n",
+        service.url()
+    );
+    let sandbox = Sandbox::new().without("AGENT__BOOTSTRAP__INSTANCE").machine();
+    let away =
+        "AGENT__EC2__ENDPOINTS='[\"http://127.0.0.1:1\"]' agent logs --bundle /mnt/out/b.tar.gz";
+    let made = made(&ec2, sandbox, away);
+    assert!(
+        made.ended.stderr.contains("REDUCED") && made.ended.stderr.contains("user-data"),
+        "{:#?}",
+        made.ended
+    );
+    let reduced = made.manifest["reduced"].as_array().unwrap();
+    assert!(reduced[0].as_str().unwrap().contains("user-data"), "{:#}", made.manifest);
+    for name in made.files.keys() {
+        let out = ["/logs/", "/config/", "journal.jsonl", "unit.txt", "plan.txt"];
+        assert!(!out.iter().any(|part| name.contains(part)), "{name}");
+    }
+    let of = |name: &str| &made.files[&format!("agent-bundle/{name}")];
+    assert!(of("status.json").contains("left out") && of("status.json").contains("degraded"));
+    assert!(of("versions.txt").contains("agent: "));
+}
+
+#[test]
+fn of_a_configuration_that_is_no_toml_nothing_is_shown_and_it_is_said() {
+    let broken =
+        "[[step]]\nname = \"noisy\"\nenvironment.DOTTED = \"planted-in-a-dotted-key\"\nx = = 1\n";
+    let sandbox = Sandbox::new().script(SCRIPT);
+    let put = format!(
+        "printf '%s' '{broken}' >/etc/agent/conf.d/z.toml; agent logs --bundle /mnt/out/b.tar.gz"
+    );
+    give(&sandbox.path("etc/agent/conf.d"), 0o777);
+    let made = made("", sandbox, &put);
+    assert!(made.ended.stderr.contains("REDUCED"), "{:#?}", made.ended);
+    assert!(
+        made.manifest["reduced"][0].as_str().unwrap().contains("z.toml"),
+        "{:#}",
+        made.manifest
+    );
+    assert!(made.files["agent-bundle/config-errors.txt"].contains("z.toml:4"), "{:#?}", made.files);
+    assert!(!made.files.keys().any(|name| name.contains("/logs/")), "{:#?}", made.files.keys());
+}
+
 #[test]
 fn an_archive_that_is_there_is_not_written_over_and_what_is_missing_is_told() {
     let sandbox = Sandbox::new();
@@ -197,13 +254,15 @@ fn of_a_long_log_the_end_is_taken_and_a_fifo_is_not_waited_for() {
     let ended = run(sandbox.pid1(&[
         "sh",
         "-c",
-        "agent boot >/dev/null 2>&1; mkfifo /etc/agent/conf.d/z.toml; agent logs --bundle /mnt/out/b.tar.gz; echo $?
+        "agent boot >/dev/null 2>&1; agent logs --bundle /mnt/out/b.tar.gz; echo $?
          cd /tmp; tar -xzf /mnt/out/b.tar.gz; tail -1 agent-bundle/logs/step-long.log; head -1 agent-bundle/logs/step-long.log
-         stat -c %s agent-bundle/logs/step-long.log; grep -c '\"cut\"' agent-bundle/manifest.json",
+         stat -c %s agent-bundle/logs/step-long.log; grep -c '\"cut\"' agent-bundle/manifest.json
+         mkfifo /etc/agent/conf.d/z.toml; agent logs --bundle /mnt/out/c.tar.gz >/dev/null; echo $?",
     ]));
     let said: Vec<&str> = ended.stdout.lines().skip(1).collect();
     assert_eq!((said[0], said[1], said[4]), ("0", "the last line", "1"), "{ended:#?}");
     assert!(said[2].parse::<u32>().unwrap() > 100_000, "a whole line: {ended:#?}");
     assert!(said[3].parse::<u32>().unwrap() <= 512 << 10, "{ended:#?}");
-    assert!(ended.stderr.contains("z.toml"), "{ended:#?}");
+    assert_eq!(said[5], "0", "{ended:#?}");
+    assert!(ended.stderr.contains("z.toml") && ended.stderr.contains("REDUCED"), "{ended:#?}");
 }
