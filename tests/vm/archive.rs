@@ -23,7 +23,6 @@ impl Archive {
     #[track_caller]
     pub(crate) fn start() -> Self {
         let directory = util::fresh();
-        fs::write(directory.path().join("Packages"), "").unwrap();
         // It ends with the thread that runs the test, also where that is killed.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", "python3", "-u", "-m", "http.server"]);
@@ -35,7 +34,9 @@ impl Archive {
         let port = said.split(' ').skip_while(|word| *word != "port").nth(1);
         let port = port.and_then(|port| port.parse().ok());
         let port = port.unwrap_or_else(|| panic!("{command:?} says {said:?}"));
-        Self { directory, server, port, index: String::new() }
+        let archive = Self { directory, server, port, index: String::new() };
+        archive.publish();
+        archive
     }
 
     /// Its port on the loopback.
@@ -77,14 +78,20 @@ impl Archive {
         build.args(["--root-owner-group", "-Zgzip", "--build"]).arg(root.path()).arg(&deb);
         util::run(build).expect(0);
         let bytes = fs::read(&deb).unwrap();
-        let hash = Sha256::digest(&bytes).iter().fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").unwrap();
-            hex
-        });
-        let size = bytes.len();
+        let (hash, size) = (sha256(&bytes), bytes.len());
         write!(self.index, "{control}Filename: ./{file}\nSize: {size}\nSHA256: {hash}\n\n")
             .unwrap();
+        self.publish();
+    }
+
+    /// The index, and what names it: without that, apt asks for it by eight names.
+    #[track_caller]
+    fn publish(&self) {
+        let (hash, size) = (sha256(self.index.as_bytes()), self.index.len());
+        let release =
+            format!("Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n {hash} {size} Packages\n");
         fs::write(self.directory.path().join("Packages"), &self.index).unwrap();
+        fs::write(self.directory.path().join("Release"), release).unwrap();
     }
 }
 
@@ -93,4 +100,8 @@ impl Drop for Archive {
         _ = self.server.kill();
         _ = self.server.wait();
     }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
