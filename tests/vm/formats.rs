@@ -182,8 +182,8 @@ fn every_other_form(ec2: &mut Instance) {
         }
     }
     for (form, user_data) in [
-        ("#include", "#include\nhttps://example.org/setup.sh\n"),
-        ("## template: jinja", "## template: jinja\n#!/bin/sh\necho ran >>/srv/order\n"),
+        ("include file", "#include\nhttps://example.org/setup.sh\n"),
+        ("template", "## template: jinja\n#!/bin/sh\necho ran >>/srv/order\n"),
     ] {
         let status = launched_again(ec2, user_data);
         is(ec2, &status, "failed");
