@@ -112,6 +112,22 @@ pub fn no_room(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
 }
 
+/// Does another process hold a record lock of the file `path` (`F_GETLK`, fcntl(2))? A file that
+/// is not there or cannot be asked is locked by nobody.
+pub fn is_record_locked(path: &Path) -> bool {
+    let Ok(file) = open_regular(path) else { return false };
+    // The whole file, for writing: any other lock is in the way of that.
+    let mut lock = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    let asked = fcntl(&file, FcntlArg::F_GETLK(&mut lock));
+    asked.is_ok() && lock.l_type != libc::F_UNLCK as libc::c_short
+}
+
 /// An exclusive `flock(2)` that ends with this value or with the process.
 #[must_use]
 pub struct Lock(#[allow(dead_code, reason = "held for its lifetime")] Flock<File>);

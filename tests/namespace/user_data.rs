@@ -74,7 +74,8 @@ fn everything_is_done_in_its_order_and_once_but_for_the_boothook() {
     let machine = Machine::with(&text, "");
     with_apt(&machine, "[ ! -e /etc/late ] && cat /etc/made/here/file >/dev/null || exit 9");
     is(&machine.boot(), "complete");
-    let expected = "hook i-0123456789abcdef0 \napt -q -y -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 update\n\
+    let expected = "hook i-0123456789abcdef0 \napt -q -y -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 \
+        -o APT::Update::Error-Mode=any update\n\
         apt -q -y -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300 install git jq=1.7\n\
         run /etc/made i-0123456789abcdef0 /root late\nscript 1\nscript 2\n";
     assert_eq!(out(&machine, "order"), expected);
@@ -303,6 +304,56 @@ fn a_package_manager_that_fails_is_tried_again_and_then_fails_as_packages() {
     assert_eq!(out(&machine, "order").lines().filter(|l| l.contains("install")).count(), 3);
     with_apt(&machine, "");
     is(&machine.boot(), "complete");
+}
+
+#[test]
+fn indexes_that_cannot_be_read_are_the_reason_where_a_package_is_missing() {
+    let machine = Machine::with("#cloud-config\npackages: [git]\n", "");
+    let update = "*update*) echo E: Could not connect to mirror >&2; exit 100;;";
+    with_apt(
+        &machine,
+        &format!("case \"$*\" in {update} *install*) echo E: no git >&2; exit 100;; esac"),
+    );
+    let status = machine.boot();
+    is(&status, "failed");
+    assert_eq!(
+        (problem(&status, "user-data"), &status["failure_phase"]),
+        ("packages-failed", &json!("packages"))
+    );
+    let text = status.to_string();
+    assert!(text.contains("E: Could not connect to mirror\\nE: no git"), "{status:#}");
+    // What the image has of them may be enough.
+    with_apt(&machine, &format!("case \"$*\" in {update} esac"));
+    let status = machine.boot();
+    is(&status, "degraded");
+    assert_eq!(problem(&status, "user-data"), "packages-indexes");
+    assert!(status.to_string().contains("Could not connect to mirror"), "{status:#}");
+    is(&machine.boot(), "complete");
+    // Where they are all that was asked for, they are missing.
+    let machine = Machine::with("#cloud-config\npackage_update: true\n", "");
+    with_apt(&machine, "exit 100");
+    let status = machine.boot();
+    is(&status, "failed");
+    assert_eq!(problem(&status, "user-data"), "packages-failed");
+}
+
+#[test]
+fn another_reader_of_the_indexes_is_waited_for() {
+    let hold = "import fcntl,os,time\nf=open('/var/lib/apt/lists/lock','w')\nfcntl.lockf(f,fcntl.LOCK_EX)\n\
+        open('/mnt/out/held','w')\ntime.sleep(4)\nopen('/mnt/out/released','w')";
+    let hook = format!(
+        "#cloud-boothook\n#!/bin/sh\nmkdir -p /var/lib/apt/lists\nsetsid python3 -c \"{hold}\" </dev/null >/dev/null 2>&1 &\n\
+         until [ -e /mnt/out/held ]; do sleep 0.1; done\n"
+    );
+    let text = message(&[
+        ("cloud-boothook", "h", &hook),
+        ("cloud-config", "c", "#cloud-config\npackages: [git]\n"),
+    ]);
+    let machine = Machine::with(&text, "");
+    // It doesn't wait, like apt.
+    with_apt(&machine, "[ -e /mnt/out/released ] || exit 100");
+    is(&machine.boot(), "complete");
+    assert_eq!(out(&machine, "order").lines().count(), 2, "{}", out(&machine, "order"));
 }
 
 #[test]

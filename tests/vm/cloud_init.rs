@@ -36,10 +36,7 @@ fn one_boot_is_enough_whoever_starts_it() {
 #[track_caller]
 fn on_another_instance(ec2: &mut Instance) -> Value {
     ec2.machine.power_off();
-    ec2.moto.checks(false);
-    let other = ec2.moto.instance();
-    ec2.moto.checks(true);
-    ec2.becomes(&other);
+    ec2.becomes_another();
     ec2.start()
 }
 

@@ -70,10 +70,7 @@ fn the_image_becomes_an_instance_that_its_owner_can_log_into() {
 
     // A copy of the disk.
     ec2.machine.power_off();
-    ec2.moto.checks(false);
-    let copy = ec2.moto.instance();
-    ec2.moto.checks(true);
-    ec2.becomes(&copy);
+    ec2.becomes_another();
     ec2.service.change(json!({"ssh_key": other}));
     let status = ec2.start();
     assert_eq!(status["state"], "complete", "{status:#}");

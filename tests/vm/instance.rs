@@ -26,6 +26,9 @@ pub(crate) const NO_DUTIES: &str = "[guest]\nmachine_id = false\nhostname = fals
 /// Where that is written.
 pub(crate) const DUTIES: &str = "/etc/agent/conf.d/10-guest.toml";
 
+/// What the tests' own image looks at when it starts.
+const DEVICES: &str = "/etc/systemd/system/systemd-udev-trigger.service.d/rig.conf";
+
 /// What holds in every test: nothing is written to a real service, and nothing waits long.
 const CONFIG: &str = "[ec2]\nenabled = true\nrequest_deadline = \"10s\"\ndeadline = \"60s\"\n\
                       api_deadline = \"20s\"\ntags_deadline = \"60s\"\n";
@@ -63,6 +66,10 @@ impl Instance {
     #[track_caller]
     pub(crate) fn as_baked(machine: Machine, user_data: &str) -> Self {
         let mut instance = Self::without_units(machine, user_data);
+        // And for half a minute at devices that nothing here has use for.
+        let devices = fs::read(repository().join(format!("tests/vm/guest{DEVICES}"))).unwrap();
+        instance.machine.put(DEVICES, devices, 0o644);
+        instance.machine.link("/etc/systemd/system/serial-getty@ttyS0.service", "/dev/null");
         // An emulated processor looks for an RSA key for a minute, or two.
         let text = format!(
             "{CONFIG}api = \"{}\"\n[guest]\nhost_key_types = [\"ed25519\", \"ecdsa\"]\n",
@@ -110,6 +117,15 @@ impl Instance {
         id.clone_into(&mut self.id);
         self.machine.instance(id);
         self.service.change(json!({"instance_id": id}));
+    }
+
+    /// It is a new instance, from the next start on.
+    #[track_caller]
+    pub(crate) fn becomes_another(&mut self) {
+        self.moto.checks(false);
+        let other = self.moto.instance();
+        self.moto.checks(true);
+        self.becomes(&other);
     }
 
     /// Its profile is a role that may do this.

@@ -109,13 +109,10 @@ fn first_boot_power_cut_and_another_instance() {
     ec2.machine.put("/etc/wanted", "", 0o644);
     ec2.machine.power_off();
 
-    ec2.moto.checks(false);
-    let other = ec2.moto.instance();
-    ec2.moto.checks(true);
-    ec2.becomes(&other);
+    ec2.becomes_another();
     let status = ec2.start();
     assert_eq!(status["state"], "complete", "{status:#}");
-    assert_eq!(status["boot"]["instance"], other);
+    assert_eq!(status["boot"]["instance"], ec2.id);
     assert_eq!(status["script"]["attempt"], 1, "{status:#}");
     assert_eq!(ec2.machine.run("wc -l <~ubuntu/runs; grep -c once /root/steps").stdout, "2\n2\n");
     assert_eq!(ec2.tags()["mint:bootstrap"], "complete");

@@ -2,6 +2,7 @@
 
 use super::ends;
 use super::sections::{Sections, done};
+use crate::config::value::OnFailure;
 use crate::engine::command::{self, End, Identity, Invocation, Log};
 use crate::engine::{Context, Report, excerpt, retry};
 use crate::journal::Problem;
@@ -10,25 +11,38 @@ use crate::journal::ledger::PastStep;
 use crate::plan::UserDataWork;
 use crate::stub::payload::sha256;
 use crate::stub::told::{Package, Packages};
+use crate::sys::files;
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::time;
 
 /// The name that a failure is filed under: a tag that the parent system had.
 const FILED_UNDER: &str = "packages";
 
+/// What to do about a failure.
+const NEXT: &str =
+    "read its log; correct the names, or the image's package sources; the next boot tries again";
+
 /// Attempts at each command: a mirror may fail, and another package manager may hold the lock.
 const ATTEMPTS: u32 = 3;
+
+/// How long another program may hold the package manager's lock; `DPkg::Lock::Timeout` below.
+const LOCKED: Duration = Duration::from_secs(300);
+
+/// How often the lock is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// A package manager.
 struct Manager {
     program: &'static str,
     /// Before every command.
     options: &'static [&'static str],
-    update: &'static str,
+    update: &'static [&'static str],
     upgrade: &'static str,
     install: &'static str,
+    /// A lock that `update` doesn't wait for (a record lock, fcntl(2)).
+    lock: Option<&'static str>,
     /// What stands between a name and its version.
     version: char,
     /// Statuses that tell more than 0 and are no failures.
@@ -38,9 +52,10 @@ struct Manager {
 const DNF: Manager = Manager {
     program: "dnf",
     options: &["-q", "-y"],
-    update: "makecache",
+    update: &["makecache"],
     upgrade: "upgrade",
     install: "install",
+    lock: None,
     version: '-',
     good: &[],
 };
@@ -58,9 +73,13 @@ const MANAGERS: &[Manager] = &[
             "-o",
             "DPkg::Lock::Timeout=300",
         ],
-        update: "update",
+        // An index that cannot be fetched is an error; otherwise `update` ends well without it,
+        // and what is missing is a package "that cannot be located" (apt-get(8), --error-on).
+        update: &["-o", "APT::Update::Error-Mode=any", "update"],
         upgrade: "dist-upgrade",
         install: "install",
+        // DPkg::Lock::Timeout is not for this one.
+        lock: Some("/var/lib/apt/lists/lock"),
         version: '=',
         good: &[],
     },
@@ -70,9 +89,10 @@ const MANAGERS: &[Manager] = &[
     Manager {
         program: "zypper",
         options: &["--non-interactive"],
-        update: "refresh",
+        update: &["refresh"],
         upgrade: "update",
         install: "install",
+        lock: None,
         version: '=',
         // A reboot, or a restart of the manager itself, is recommended (zypper(8)).
         good: &[102, 103],
@@ -80,9 +100,10 @@ const MANAGERS: &[Manager] = &[
     Manager {
         program: "apk",
         options: &["-q"],
-        update: "update",
+        update: &["update"],
         upgrade: "upgrade",
         install: "add",
+        lock: None,
         version: '=',
         good: &[],
     },
@@ -113,22 +134,49 @@ pub(super) async fn install(
         cx.open_log_of("packages", None).map_err(|e| ends::no_log("the package manager", &e))?;
     let mut log = Log::new(file, path);
     section.begin()?;
-    for argv in manager.commands(packages) {
-        let end = repeat(manager, &argv, work, &mut log, cx).await;
-        let what = argv.get(..1 + manager.options.len()).map_or(argv.len(), <[_]>::len);
-        let what = format!("{} {}", manager.program, argv.get(what).map_or("", String::as_str));
-        let next = "read its log; correct the names, or the image's package sources; the next boot tries again";
-        if let Some(problem) = ends::problem(&end, &what, "packages", next, &log, cx) {
-            // What a package manager says holds nothing of the user-data but names.
-            return Err(problem.evidence(excerpt(&log.output())).filed_under(FILED_UNDER));
-        }
+    if let Some(lock) = manager.lock {
+        released(Path::new(lock), &log, cx).await;
     }
+    // Indexes that are missing or old may be enough; where they are not, they are the reason.
+    let mut stale: Option<Problem> = None;
+    let commands = manager.commands(packages);
+    for (left, (verb, argv)) in (0..commands.len()).rev().zip(&commands) {
+        let end = repeat(manager, argv, work, &mut log, cx).await;
+        let what = format!("{} {verb}", manager.program);
+        let Some(problem) = ends::problem(&end, &what, "packages", NEXT, &log, cx) else {
+            continue;
+        };
+        // What a package manager says holds nothing of the user-data but names.
+        let said = excerpt(&log.output());
+        if matches!(end, End::Exited(_)) && left > 0 && stale.is_none() {
+            stale = Some(Problem { code: "packages-indexes".into(), ..problem.evidence(said) });
+            continue;
+        }
+        let before = stale.and_then(|p| p.evidence).map_or(String::new(), |e| e + "\n");
+        return Err(problem.evidence(before + &said).filed_under(FILED_UNDER));
+    }
+    report.problems.extend(stale.map(|p| (OnFailure::Degrade, p.filed_under(FILED_UNDER))));
     section.end(Some(ScriptEnd::Exit(0)))?;
     report.notes.push(match packages.names.len() {
         0 => format!("packages: brought up to date by {}", manager.program),
         count => format!("packages: {count} installed by {}", manager.program),
     });
     Ok(())
+}
+
+/// Waits until nobody holds a lock: apt's own timers read the indexes too, soon after a start.
+async fn released(lock: &Path, log: &Log, cx: &Context<'_>) {
+    let limit = cx.limit.min(Instant::now() + LOCKED);
+    let mut told = false;
+    while files::is_record_locked(lock) && Instant::now() < limit {
+        if !std::mem::replace(&mut told, true) {
+            log.say(&format!("another program holds {}; waiting for it", lock.display()));
+        }
+        tokio::select! {
+            () = time::sleep(LOOK_EVERY) => {}
+            () = cx.cancel.wait() => return,
+        }
+    }
 }
 
 fn find(path: &str) -> Option<&'static Manager> {
@@ -149,23 +197,24 @@ fn none() -> Problem {
 }
 
 impl Manager {
-    /// The commands, in order. Names that are new need indexes that are.
-    fn commands(&self, packages: &Packages) -> Vec<Vec<String>> {
+    /// The commands, in order, each with its verb. Names that are new need indexes that are.
+    fn commands(&self, packages: &Packages) -> Vec<(&'static str, Vec<String>)> {
         let Packages { update, upgrade, names } = packages;
-        let command = |verb: &str, names: &[Package]| -> Vec<String> {
-            let words =
-                std::iter::once(self.program).chain(self.options.iter().copied()).chain([verb]);
-            words.map(str::to_owned).chain(names.iter().map(|p| self.named(p))).collect()
+        let command = |verbs: &[&'static str], names: &[Package]| {
+            let words = std::iter::once(&self.program).chain(self.options).chain(verbs);
+            let words = words.map(|word| (*word).to_owned());
+            let argv = words.chain(names.iter().map(|p| self.named(p))).collect();
+            (verbs.last().copied().unwrap_or_default(), argv)
         };
         let mut all = Vec::new();
         if *update || *upgrade || !names.is_empty() {
             all.push(command(self.update, &[]));
         }
         if *upgrade {
-            all.push(command(self.upgrade, &[]));
+            all.push(command(&[self.upgrade], &[]));
         }
         if !names.is_empty() {
-            all.push(command(self.install, names));
+            all.push(command(&[self.install], names));
         }
         all
     }
@@ -232,7 +281,7 @@ mod tests {
 
     fn lines(program: &str) -> Vec<String> {
         let manager = MANAGERS.iter().find(|m| m.program == program).unwrap();
-        manager.commands(&packages()).iter().map(|c| c.join(" ")).collect()
+        manager.commands(&packages()).iter().map(|(_, argv)| argv.join(" ")).collect()
     }
 
     #[test]

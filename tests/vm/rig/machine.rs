@@ -5,7 +5,7 @@ use super::disk::Disk;
 use super::network::Network;
 use super::qmp::Qmp;
 use super::root::Root;
-use super::{BOOT, COMMAND, Variant, acceleration, agent, cache};
+use super::{BOOT, COMMAND, Variant, acceleration, agent, cache, patient};
 use crate::util::{Ended, PATIENCE, eventually};
 use serde_json::json;
 use std::fs::{self, File};
@@ -25,9 +25,11 @@ const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 const MEMORY: &str = "768";
 
 /// The kernel's command line. An emulated processor has no secrets to leak; what is logged to the
-/// serial port, a byte at a time, is kept to warnings; a panic ends QEMU, as a reboot does.
+/// serial port, a byte at a time, is kept to warnings; a panic ends QEMU, as a reboot does; what
+/// starts in a second elsewhere may take minutes on a computer that is shared.
 const KERNEL: &str = "root=PARTLABEL=root rootfstype=ext4 rw console=ttyS0 panic=-1 quiet \
-                      mitigations=off audit=0 8250.nr_uarts=1";
+                      mitigations=off audit=0 8250.nr_uarts=1 \
+                      systemd.default_timeout_start_sec=600";
 
 /// How long it may take to stop in order: systemd's own limit for a unit is 90 seconds.
 const STOP: Duration = Duration::from_secs(150);
@@ -254,7 +256,7 @@ impl Machine {
     /// Waits until it has switched itself off or restarts, which is the same here.
     #[track_caller]
     pub(crate) fn wait_off(&mut self, limit: Duration) {
-        let end = Instant::now() + limit;
+        let end = Instant::now() + patient(limit);
         while self.on().qemu.try_wait().unwrap().is_none() {
             assert!(Instant::now() < end, "the machine is still on after {limit:?}");
             thread::sleep(Duration::from_millis(20));
@@ -278,7 +280,7 @@ impl Machine {
     /// The same with a deadline of its own.
     #[track_caller]
     pub(crate) fn run_within(&mut self, command: &str, limit: Duration) -> Ended {
-        match self.on().console.run(command, limit) {
+        match self.on().console.run(command, patient(limit)) {
             Ok(ended) => ended,
             Err(why) => panic!("{why}"),
         }

@@ -29,6 +29,13 @@ pub(crate) const BOOT: Duration = Duration::from_secs(300);
 /// How long a command in the machine may take where the test doesn't say.
 pub(crate) const COMMAND: Duration = Duration::from_secs(60);
 
+/// `limit`, on a computer that is so many times slower than one with nothing else to do
+/// (`AGENT_VM_PATIENCE`, a whole number).
+pub(crate) fn patient(limit: Duration) -> Duration {
+    let times = std::env::var("AGENT_VM_PATIENCE").ok().and_then(|times| times.parse().ok());
+    limit * times.unwrap_or(1).max(1)
+}
+
 /// Which of the images of `tests/vm/image` a machine starts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variant {
