@@ -12,6 +12,8 @@
 mod clock;
 mod endpoint;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod session;
 mod shape;
 mod wire;

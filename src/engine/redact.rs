@@ -12,14 +12,14 @@ const NAMES: &[&str] = &["TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDEN
 
 /// Masks the secrets of `environment` in `text`.
 pub fn redact<'a>(text: &str, environment: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let mut out = mask_userinfo(text);
-    for (name, value) in environment {
+    let is_secret = |(name, value): &(&str, &str)| {
         let name = name.to_uppercase();
-        if value.len() >= SHORTEST && NAMES.iter().any(|n| name.contains(n)) {
-            out = out.replace(value, "[redacted]");
-        }
-    }
-    out
+        value.len() >= SHORTEST && NAMES.iter().any(|n| name.contains(n))
+    };
+    let mut secrets: Vec<&str> = environment.filter(is_secret).map(|(_, value)| value).collect();
+    // Longest first: of one that holds another, the rest would be left.
+    secrets.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    secrets.into_iter().fold(mask_userinfo(text), |out, value| out.replace(value, "[redacted]"))
 }
 
 /// Masks the secrets of this process's own environment.
@@ -65,6 +65,12 @@ mod tests {
             redact(text, env.into_iter()),
             "401 for https://[redacted]@example.org/x with [redacted] in C.UTF-8 abc"
         );
+    }
+
+    #[test]
+    fn of_a_secret_that_holds_another_nothing_is_left() {
+        let env = [("A_TOKEN", "abcdef"), ("B_TOKEN", "12abcdef34")];
+        assert_eq!(redact("x 12abcdef34 abcdef", env.into_iter()), "x [redacted] [redacted]");
     }
 
     #[test]

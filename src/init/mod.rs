@@ -33,6 +33,8 @@ use boot::Booted;
 use handoff::Stand;
 use nix::sys::signal::SigSet;
 pub use options::Name;
+#[cfg(fuzzing)]
+pub use options::fuzzing;
 use options::{Options, Parsed};
 use reap::Reaper;
 use report::Report;

@@ -15,6 +15,8 @@ mod efs;
 mod fill;
 mod find;
 mod fstab;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod home;
 mod storage;
 

@@ -47,7 +47,8 @@ pub fn at<'a>(table: &'a [Mount], path: &Path) -> Option<&'a Mount> {
     table.iter().rev().find(|m| m.point == path)
 }
 
-fn parse(text: &[u8]) -> Vec<Mount> {
+/// Reads the text of a mount table; lines of another form are passed over.
+pub fn parse(text: &[u8]) -> Vec<Mount> {
     text.split(|&b| b == b'\n').filter_map(parse_line).collect()
 }
 

@@ -8,3 +8,6 @@ pub mod idle;
 pub mod plain;
 pub mod status;
 pub mod timeline;
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,15 @@ impl Display for Plain<'_> {
     }
 }
 
+/// The widest column, in characters. What is longer moves what stands behind it; a formatter
+/// panics at a width of more than 16 bits.
+const WIDEST: usize = 60;
+
+/// The width of a column of these names.
+pub(super) fn column<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    names.map(|name| name.chars().count()).max().unwrap_or(0).min(WIDEST)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! The status as people read it: the state first, what went wrong and what to do next
 //! right behind it.
 
-use super::plain::Plain;
+use super::plain::{Plain, column};
 use crate::config::value::human;
 use crate::journal::State;
 use crate::journal::event::{PhaseResult, Problem, ScriptEnd};
@@ -25,7 +25,9 @@ impl Display for Text<'_> {
             writeln!(
                 f,
                 "  instance {} in {}, user-data: {}",
-                machine.instance, machine.region, machine.user_data
+                Plain(&machine.instance),
+                Plain(&machine.region),
+                Plain(&machine.user_data)
             )?;
         }
         for phase in &status.phases {
@@ -76,7 +78,7 @@ fn boot_line(boot: &Boot) -> String {
         None => format!("{} ago", human(since(boot.began))),
     };
     let began = boot.began.strftime("%F %T UTC");
-    format!("boot {} of {}, began {began}, {took}", boot.id, boot.instance)
+    format!("boot {} of {}, began {began}, {took}", Plain(&boot.id), Plain(&boot.instance))
 }
 
 fn since(began: jiff::Timestamp) -> Duration {
@@ -91,10 +93,10 @@ fn step_line(step: &Step, width: usize) -> String {
         (PhaseState::Running, None, Some(began)) => Some(since(began)),
         _ => None,
     };
-    let mut line = format!("{:<width$}  {}", step.name, state_word(step.state));
+    let name = Plain(&step.name).to_string();
+    let mut line = format!("{name:<width$}  {}", state_word(step.state));
     for more in took.map(human).iter().chain(&step.notes) {
-        line.push_str("  ");
-        line.push_str(more);
+        line.push_str(&format!("  {}", Plain(more)));
     }
     line
 }
@@ -105,7 +107,7 @@ fn write_phase(f: &mut Formatter<'_>, phase: &Phase, steps: &[Step]) -> fmt::Res
         .map(|ms| format!("  {}", human(Duration::from_millis(ms))))
         .unwrap_or_default();
     writeln!(f, "  {:<12} {}{took}", phase.name.word(), state_word(phase.state))?;
-    let width = steps.iter().map(|s| s.name.len()).max().unwrap_or(0);
+    let width = column(steps.iter().map(|s| s.name.as_str()));
     for step in steps {
         writeln!(f, "               {}", step_line(step, width))?;
     }
@@ -124,23 +126,23 @@ fn write_problem(f: &mut Formatter<'_>, p: &Problem) -> fmt::Result {
         writeln!(f, "                 | {}", Plain(line))?;
     }
     if let Some(log) = &p.log {
-        writeln!(f, "               log: {}", log.display())?;
+        writeln!(f, "               log: {}", Plain(&log.to_string_lossy()))?;
     }
     writeln!(f, "               next: {}", Plain(&p.next))
 }
 
 /// A tag that says what it should is one line; one that doesn't tells why, and what to do.
 fn write_tag(f: &mut Formatter<'_>, tag: &Tag) -> fmt::Result {
-    let value = |v: &Option<String>| v.clone().unwrap_or_else(|| "(none)".into());
-    let (key, wanted) = (&tag.key, value(&tag.wanted));
+    let value = |v: &Option<String>| Plain(v.as_deref().unwrap_or("(none)")).to_string();
+    let (key, wanted) = (Plain(&tag.key), value(&tag.wanted));
     if tag.agrees {
         return match &tag.wanted {
-            Some(value) => writeln!(f, "  tag          {key} = {value}"),
+            Some(_) => writeln!(f, "  tag          {key} = {wanted}"),
             None => Ok(()),
         };
     }
     let says = match &tag.written {
-        Some(old) => format!("EC2 was last told {old}"),
+        Some(old) => format!("EC2 was last told {}", Plain(old)),
         None => "EC2 has not been told".into(),
     };
     writeln!(f, "  tag          {key} should be {wanted}; {says}")?;
@@ -172,7 +174,7 @@ fn script_line(script: &Script, running: bool) -> String {
         None => "was cut off before its end".to_owned(),
     };
     let hash = script.run.payload.get(..12).unwrap_or(&script.run.payload);
-    format!("{how} (attempt {}, sha256 {hash}…)", script.run.attempt)
+    format!("{how} (attempt {}, sha256 {}…)", script.run.attempt, Plain(hash))
 }
 
 fn next_step(status: &Status) -> Option<String> {

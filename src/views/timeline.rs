@@ -1,5 +1,6 @@
 //! The boot as a waterfall: which phase and which step took how long, and when.
 
+use super::plain::{Plain, column};
 use super::status::state_word;
 use crate::config::value::human;
 use crate::journal::Status;
@@ -31,7 +32,7 @@ fn rows(status: &Status) -> Vec<Row> {
         rows.push(Row { name, state, began, elapsed_ms });
         let steps = status.steps.iter().filter(|_| phase.name == PhaseName::Provision);
         rows.extend(steps.map(|step| Row {
-            name: format!("  {}", step.name),
+            name: format!("  {}", Plain(&step.name)),
             state: step.state,
             began: step.began,
             elapsed_ms: step.elapsed_ms,
@@ -48,9 +49,14 @@ impl Display for Timeline<'_> {
         let ms_since =
             |t: Timestamp| u64::try_from(t.duration_since(boot.began).as_millis()).unwrap_or(0);
         let rows = rows(self.0);
-        let ends = rows.iter().filter_map(|p| Some(ms_since(p.began?) + p.elapsed_ms?));
+        let ends =
+            rows.iter().filter_map(|p| Some(ms_since(p.began?).saturating_add(p.elapsed_ms?)));
         let total = ends.chain(boot.elapsed_ms).max().unwrap_or(0).max(1);
-        let column = rows.iter().map(|r| r.name.len()).max().unwrap_or(0).max(12);
+        let column = column(rows.iter().map(|r| r.name.as_str())).max(12);
+        // In 128 bits nothing overflows that a journal can say.
+        let part = |ms: u64| {
+            u64::try_from(u128::from(ms) * u128::from(WIDTH) / u128::from(total)).unwrap_or(WIDTH)
+        };
         for Row { name, state, began, elapsed_ms } in &rows {
             let (Some(began), Some(took)) = (*began, *elapsed_ms) else {
                 writeln!(
@@ -62,8 +68,8 @@ impl Display for Timeline<'_> {
                 )?;
                 continue;
             };
-            let from = (ms_since(began) * WIDTH / total).min(WIDTH - 1);
-            let length = (took * WIDTH / total).clamp(1, WIDTH - from);
+            let from = part(ms_since(began)).min(WIDTH - 1);
+            let length = part(took).clamp(1, WIDTH - from);
             let bar = format!("{}{}", " ".repeat(from as usize), "█".repeat(length as usize));
             let took = human(Duration::from_millis(took));
             writeln!(

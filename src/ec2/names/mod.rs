@@ -11,6 +11,8 @@
 
 mod ask;
 mod files;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod wire;
 
 use ask::ask;

@@ -28,6 +28,8 @@ pub(super) fn read(
 ) -> Result<Taken, Failure> {
     let status = answer.status;
     let body = answer.body.as_str();
+    // One word of what was asked with is not quoted as a name either.
+    let name = |text: &str| name(text).filter(|name| credentials.masked(name) == *name);
     let request_id = ["requestId", "RequestId", "RequestID"]
         .into_iter()
         .find_map(|name| element(body, name))
@@ -181,6 +183,18 @@ mod tests {
             </Message></Error></Response>";
         let message = refused(403, body).message;
         assert_eq!(message, "no: [redacted] [redacted] [redacted] ok");
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_a_name_is_not_kept() {
+        let taken = told(
+            200,
+            "<CreateTagsResponse><requestId>ASIAEXAMPLE</requestId></CreateTagsResponse>",
+        );
+        assert_eq!(taken, Ok(None));
+        let body = "<Code>AuthFailure</Code><RequestID>x-ASIAEXAMPLE</RequestID>";
+        assert_eq!(refused(403, body).request_id, None);
+        assert!(matches!(told(403, "<Code>wJalrSecret</Code>"), Err(Failure::Strange { .. })));
     }
 
     #[test]

@@ -15,6 +15,8 @@
 mod answer;
 pub(super) mod call;
 pub(super) mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod sign;
 
 pub use error::{Action, Failure, Refusal, TagError};

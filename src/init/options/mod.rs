@@ -8,6 +8,8 @@
 mod catatonit;
 mod dumb_init;
 mod duties;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod own;
 mod signal;
 mod tini;

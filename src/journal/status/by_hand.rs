@@ -27,6 +27,8 @@ pub(super) fn over(whole: Status, part: Status, only: &[PhaseName], own: State) 
                     .into();
             return status;
         }
+        // Two boots at once there cannot be; if it looks so, nothing has come to its end.
+        State::Running => return status,
         State::Failed => {
             status.state = own;
             let decided = status.phases.iter().find(|p| Some(p.name) == status.phase);

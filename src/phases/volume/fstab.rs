@@ -122,6 +122,15 @@ fn edit(text: &[u8], entry: &Entry) -> Edit {
     }
 }
 
+/// For `fuzz/`: what the file becomes, where it changes.
+#[cfg(fuzzing)]
+pub(super) fn edited(text: &[u8], entry: &Entry) -> Option<Vec<u8>> {
+    match edit(text, entry) {
+        Edit::New(text) => Some(text),
+        Edit::Same | Edit::Foreign(_) => None,
+    }
+}
+
 /// Source and target of a line; `None` of a comment or an empty one (`fstab(5)`).
 fn fields(line: &[u8]) -> Option<(String, PathBuf)> {
     let text = String::from_utf8_lossy(line);

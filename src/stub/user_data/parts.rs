@@ -1,11 +1,11 @@
 //! A user-data of several kinds: the parts of a MIME message, or one of cloud-init's forms
 //! alone, put together to what the machine shall do.
 
-use super::super::payload::Script;
+use super::super::payload::{MAX_SCRIPT, Script};
 use super::super::shebang;
-use super::super::told::{Label, Part, Scripts};
+use super::super::told::{Label, Part, Scripts, WriteFile};
 use super::cloud_config::{self, Said};
-use super::fault::{DAMAGED, Fault, INVALID, UNSUPPORTED};
+use super::fault::{DAMAGED, Fault, INVALID, TOO_LARGE, UNSUPPORTED};
 use super::formats::{self, Format, Refusal};
 use super::{Kind, Parsed, UserDataError, mime, program};
 
@@ -174,6 +174,14 @@ impl Whole {
         all.hostname = cloud.hostname.or(all.hostname.take());
         all.fqdn = cloud.fqdn.or(all.fqdn.take());
         all.ssh_authorized_keys.extend(cloud.ssh_authorized_keys);
+        let size =
+            |files: &[WriteFile]| files.iter().map(|f| f.content.bytes().len()).sum::<usize>();
+        if (size(&duties.files) + size(&files)) as u64 > MAX_SCRIPT {
+            let message = format!("all files together are larger than {} MiB", MAX_SCRIPT >> 20);
+            let fault = Fault::new(TOO_LARGE, message, "write less").key("write_files");
+            self.faults.push(fault.within(label));
+            return;
+        }
         duties.files.extend(files);
         duties.packages.update |= packages.update;
         duties.packages.upgrade |= packages.upgrade;

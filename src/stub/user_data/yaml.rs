@@ -74,12 +74,15 @@ impl Node {
 /// # Errors
 /// It is no YAML, or one of what is refused.
 pub(super) fn read(text: &str) -> Result<Option<Node>, Fault> {
-    let mut reader = Reader::default();
+    // The end of a text without a last line feed is a line of its own to the parser, not to a
+    // reader.
+    let last = text.lines().count().max(1);
+    let mut reader = Reader { last, ..Reader::default() };
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|e| {
             let message = format!("it is no YAML: {}", e.info());
             Fault::new(DAMAGED, message, "correct the line; indent by blanks, and quote a text that holds `: ` or begins with a sign")
-                .at(e.marker().line().max(1))
+                .at(e.marker().line().clamp(1, last))
         })?;
         reader.take(event, span)?;
     }
@@ -93,6 +96,8 @@ struct Reader {
     root: Option<Node>,
     nodes: usize,
     documents: usize,
+    /// The last line.
+    last: usize,
 }
 
 enum Open {
@@ -102,7 +107,7 @@ enum Open {
 
 impl Reader {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
-        let line = span.start.line().max(1);
+        let line = span.start.line().clamp(1, self.last.max(1));
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
             Event::DocumentStart(_) => {
@@ -229,6 +234,12 @@ mod tests {
         let fault = read(text).unwrap_err();
         assert_eq!(fault.line, Some(line), "{fault}");
         assert!(fault.message.contains(what), "{fault}");
+    }
+
+    #[test]
+    fn an_error_at_the_end_is_in_the_last_line() {
+        refused("a: 1\nb", 2, "no YAML");
+        refused("a: 1\nb\n", 2, "no YAML");
     }
 
     #[test]

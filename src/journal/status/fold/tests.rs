@@ -86,6 +86,14 @@ fn phases_by_hand_change_what_they_are_and_never_make_a_failed_boot_complete() {
 }
 
 #[test]
+fn phases_by_hand_never_end_a_boot_that_has_not_ended() {
+    let mut all = vec![began(), Event::PhaseBegan { phase: PhaseName::Volume }];
+    all.extend(by_hand(PhaseName::Tools, PhaseResult::Ok, Outcome::Complete));
+    assert_eq!(fold_events(all.clone(), true, 1).state, State::Running);
+    assert_eq!(fold_events(all, false, 1).state, State::Failed);
+}
+
+#[test]
 fn a_phase_by_hand_that_runs_is_running_and_one_that_was_lost_is_a_failure() {
     let events = || {
         let mut hand = by_hand(PhaseName::Volume, PhaseResult::Ok, Outcome::Complete);

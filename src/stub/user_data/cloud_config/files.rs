@@ -31,9 +31,17 @@ struct Entry<'a> {
     defer: bool,
 }
 
+/// What may still be unpacked.
+struct Left {
+    /// Bytes of all files together.
+    bytes: u64,
+    /// Contents that come to nothing: each may cost as much as all that is taken.
+    in_vain: u8,
+}
+
 /// The files, in order.
 pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Vec<WriteFile> {
-    let mut left = MAX_SCRIPT;
+    let mut left = Left { bytes: MAX_SCRIPT, in_vain: 4 };
     let mut files = Vec::new();
     for entry in faults.list(&key.name, node) {
         let before = faults.0.len();
@@ -45,7 +53,7 @@ pub(super) fn read(key: &Key, node: &Node, faults: &mut Faults) -> Vec<WriteFile
     files
 }
 
-fn file(node: &Node, left: &mut u64, faults: &mut Faults) -> Option<WriteFile> {
+fn file(node: &Node, left: &mut Left, faults: &mut Faults) -> Option<WriteFile> {
     let Value::Map(entries) = &node.value else {
         faults.add(must(
             "write_files",
@@ -171,7 +179,7 @@ fn mode(key: &str, node: &Node) -> Result<u32, Fault> {
 }
 
 /// The bytes that are written. No byte of them stands in a fault.
-fn decoded(node: &Node, encoding: Encoding, left: &mut u64) -> Result<Vec<u8>, Fault> {
+fn decoded(node: &Node, encoding: Encoding, left: &mut Left) -> Result<Vec<u8>, Fault> {
     const KEY: &str = "write_files.content";
     let fault = |code, message: &str, next: &str| {
         Fault::new(code, format!("`{KEY}` {message}"), next).at(node.line).key(KEY)
@@ -195,20 +203,30 @@ fn decoded(node: &Node, encoding: Encoding, left: &mut u64) -> Result<Vec<u8>, F
             .ok_or_else(|| fault(DAMAGED, "is no base64, as `encoding` says", "encode it again"))?;
     }
     if encoding.gzip {
-        bytes = payload::inflate(&bytes).map_err(|e| match e {
-            payload::PayloadError::TooLarge => {
-                fault(TOO_LARGE, "unpacks to too much", "write less")
+        if left.in_vain == 0 {
+            let next = "mend those, and this one is looked at";
+            return Err(fault(INVALID, "is not unpacked: too many before it could not be", next));
+        }
+        bytes = payload::inflate(&bytes).map_err(|e| {
+            left.in_vain -= 1;
+            match e {
+                payload::PayloadError::TooLarge => {
+                    fault(TOO_LARGE, "unpacks to too much", "write less")
+                }
+                _ => fault(
+                    DAMAGED,
+                    "is no gzip data, as `encoding` says",
+                    "pack it again, and write it in base64 (gz+b64)",
+                ),
             }
-            _ => fault(
-                DAMAGED,
-                "is no gzip data, as `encoding` says",
-                "pack it again, and write it in base64 (gz+b64)",
-            ),
         })?;
     }
-    match left.checked_sub(bytes.len() as u64) {
-        Some(rest) => *left = rest,
-        None => return Err(fault(TOO_LARGE, "makes all files larger than 8 MiB", "write less")),
+    match left.bytes.checked_sub(bytes.len() as u64) {
+        Some(rest) => left.bytes = rest,
+        None => {
+            left.in_vain = left.in_vain.saturating_sub(1);
+            return Err(fault(TOO_LARGE, "makes all files larger than 8 MiB", "write less"));
+        }
     }
     Ok(bytes)
 }

@@ -98,6 +98,24 @@ fn every_encoding_of_a_content_is_undone() {
     }
 }
 
+/// A user-data of 13 KB can hold hundreds of texts that each unpack to megabytes.
+#[test]
+fn what_unpacks_to_nothing_is_tried_a_few_times_only() {
+    use base64::Engine;
+    use flate2::{Compression, read::GzEncoder};
+    use std::io::Read;
+    let mut packed = Vec::new();
+    let zeros = std::io::repeat(0).take((8 << 20) + 1);
+    GzEncoder::new(zeros, Compression::best()).read_to_end(&mut packed).unwrap();
+    let packed = base64::engine::general_purpose::STANDARD.encode(&packed);
+    let entry = format!("- path: /a\n  encoding: gz+b64\n  content: {packed}\n");
+    let text = format!("#cloud-config\nwrite_files:\n{}", entry.repeat(40));
+    let all = read(text.as_bytes()).map(|_| ()).unwrap_err();
+    assert_eq!(all.len(), 40, "each is told");
+    let tried = all.iter().filter(|f| f.message.contains("unpacks to too much")).count();
+    assert_eq!(tried, 4, "{all:?}");
+}
+
 #[test]
 fn permissions_are_octal_or_refused() {
     let mode = |text: &str| {
