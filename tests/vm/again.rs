@@ -33,7 +33,7 @@ fn stopped_and_started_re_imaged_and_another_instance_on_the_disk() {
     let volume = old.machine.disk(VOLUME, 96);
     old.machine.attach(&volume);
     let status = old.start();
-    let first = lives(&mut old, &status, 1);
+    let first = lives(&mut old, &status);
     let began = [old.id.clone()];
     ran(&mut old, &began, &began);
     assert_eq!(old.machine.read("/srv/steps"), "always\nonce\n");
@@ -42,7 +42,7 @@ fn stopped_and_started_re_imaged_and_another_instance_on_the_disk() {
     old.machine.power_off();
     old.machine.grow_root(3072);
     let status = old.start();
-    assert_eq!(lives(&mut old, &status, 2), first);
+    assert_eq!(lives(&mut old, &status), first);
     ran(&mut old, &began, &began);
     assert_eq!(old.machine.read("/srv/steps"), "always\nonce\nalways\n");
     let size = old.machine.run("df --output=size -BM / | tail -1 | tr -dc 0-9").stdout;
@@ -53,7 +53,7 @@ fn stopped_and_started_re_imaged_and_another_instance_on_the_disk() {
     let mut new = launched(keys.path(), &key);
     new.machine.attach(&volume);
     let status = new.start();
-    let second = lives(&mut new, &status, 1);
+    let second = lives(&mut new, &status);
     assert!(first.iter().zip(&second).all(|(a, b)| a != b), "{first:?} {second:?}");
     let both = [old.id.clone(), new.id.clone()];
     ran(&mut new, &both[1..], &both);
@@ -64,7 +64,7 @@ fn stopped_and_started_re_imaged_and_another_instance_on_the_disk() {
     // Another instance on the first one's disk, and on the volume.
     old.becomes_another();
     let status = old.start();
-    let third = lives(&mut old, &status, 1);
+    let third = lives(&mut old, &status);
     for before in [&first, &second] {
         assert!(third.iter().zip(before).all(|(a, b)| a != b), "{third:?} {before:?}");
     }
@@ -86,12 +86,11 @@ fn launched(keys: &Path, key: &str) -> Instance {
     ec2
 }
 
-/// It is complete, at its so-manieth boot, and its owner gets in; what tells it from others.
+/// It is complete, and its owner gets in; what tells it from others.
 #[track_caller]
-fn lives(ec2: &mut Instance, status: &Value, boots: u32) -> [String; 2] {
+fn lives(ec2: &mut Instance, status: &Value) -> [String; 2] {
     assert_eq!(status["state"], "complete", "{status:#}");
     assert_eq!(status["machine"]["instance"], ec2.id);
-    eprintln!("{boots}: {}", status["boot"]);
     assert_eq!(ec2.tags()["mint:bootstrap"], "complete");
     ec2.machine.wait_for("systemctl -q is-active ssh.service", BOOT);
     let ended = ec2.machine.run(&login("admin", "id -un; findmnt -no FSTYPE /mint/projects"));
