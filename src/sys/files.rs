@@ -1,11 +1,11 @@
 //! Files with a property that the standard library has no word for: space on a
 //! filesystem, an anonymous file in memory, reserved blocks, an advisory lock.
 
-use nix::fcntl::{FallocateFlags, FcntlArg, FdFlag, Flock, FlockArg, fallocate, fcntl};
+use nix::fcntl::{FallocateFlags, FcntlArg, FdFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::statfs;
 use nix::sys::statvfs::{FsFlags, statvfs};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -128,18 +128,19 @@ pub fn is_record_locked(path: &Path) -> bool {
     asked.is_ok() && lock.l_type != libc::F_UNLCK as libc::c_short
 }
 
-/// An exclusive `flock(2)` that ends with this value or with the process.
+/// An exclusive `flock(2)` that ends with this value or with the process: its file is closed, which
+/// cannot fail, rather than unlocked.
 #[must_use]
-pub struct Lock(#[allow(dead_code, reason = "held for its lifetime")] Flock<File>);
+pub struct Lock(#[allow(dead_code, reason = "held for its lifetime")] File);
 
 /// Takes the exclusive lock of `file` without waiting; `None` where another holds it.
 ///
 /// # Errors
 /// The filesystem has no locks.
 pub fn try_lock(file: File) -> io::Result<Option<Lock>> {
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(Lock(lock))),
-        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
-        Err((_, e)) => Err(e.into()),
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Lock(file))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(e)) => Err(e),
     }
 }

@@ -222,7 +222,7 @@ fn the_plan_tells_what_would_be_done_and_does_none_of_it() {
     let plan = machine.run("agent plan").expect(0).stdout;
     for part in [
         "make the user ubuntu (groups, as far as they exist: adm, sudo, wheel, docker)",
-        "let 1 SSH keys of the launch log in as ubuntu",
+        "let 1 SSH key of the launch log in as ubuntu",
         "set the host name ip-169-254-10-15.eu-central-1.compute.internal",
         "make SSH host keys (ed25519, ecdsa, rsa), once on this instance",
     ] {
